@@ -1,0 +1,109 @@
+//! The registry of per-request facts: the only place where their names are spelled.
+//!
+//! A fact is an entry of Envoy's filter state: clients cannot forge it, filters of both stages read it, and the
+//! access log prints it as `%FILTER_STATE(wasm.<name>:PLAIN)%`. Values are short UTF-8 scalars, but for
+//! [`ATTEMPTS`] and [`AI_LOG`], which are JSON. Each has one writer. Absent is normal: the reader decides.
+
+use crate::filter::Host;
+
+/// The name of a fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fact(pub &'static str);
+
+macro_rules! facts {
+    ($($(#[$doc:meta])* $name:ident = $key:literal;)*) => {
+        $($(#[$doc])* pub const $name: Fact = Fact($key);)*
+        /// Every fact, for tests and documentation.
+        pub const ALL: &[Fact] = &[$($name),*];
+    };
+}
+
+facts! {
+    /// Name of the caller. Written by `consumer-auth`.
+    CONSUMER = "ai.consumer";
+    /// Tier of the caller. Written by `consumer-auth`.
+    TIER = "ai.tier";
+    /// Model as the client asked for it. Written by `model-router`.
+    MODEL = "ai.model";
+    /// Model to send where the target names none: as asked, less the rule's `strip_prefix`. Written by
+    /// `model-router`, only where it differs from [`MODEL`].
+    BASE_MODEL = "ai.base_model";
+    /// `true` if the client asked for a stream. Written by `model-router`.
+    STREAM = "ai.stream";
+    /// [`crate::openai::Operation`] by name. Written by `model-router`.
+    OPERATION = "ai.operation";
+    /// The rule that matched: its first glob. Written by `model-router`.
+    RULE = "ai.rule";
+    /// The target that was picked, `provider` or `provider/model`. Written by `model-router`.
+    TARGET = "ai.target";
+    /// Estimated input tokens. Written by `model-router`.
+    INPUT_ESTIMATE = "ai.input_estimate";
+    /// The request's own cap on output tokens. Written by `model-router`.
+    MAX_OUTPUT = "ai.max_output";
+    /// JSON list of attempts that have ended: provider, model, key, status, verdict, ms. Written by `fallback`.
+    ATTEMPTS = "ai.attempts";
+    /// The failed attempts in words, for the error that ends an exhausted chain. Written by `fallback`.
+    TRIED = "ai.tried";
+    /// Milliseconds since the epoch when the running attempt began. Written by `fallback`.
+    ATTEMPT_START = "ai.attempt_start_ms";
+    /// Provider of the running attempt. Written by `provider-adapter`.
+    PROVIDER = "ai.provider";
+    /// Model sent in the running attempt. Written by `provider-adapter`.
+    PROVIDER_MODEL = "ai.provider_model";
+    /// First 8 hex digits of the SHA-256 of the provider key in use; empty without one. Written by `key-rotation`.
+    PROVIDER_KEY = "ai.provider_key";
+    /// Provider keys that failed in this request, comma separated. Written by `key-rotation`.
+    FAILED_KEYS = "ai.failed_keys";
+    /// Model the provider says it answered with. Written by the meter.
+    RESPONSE_MODEL = "ai.response_model";
+    /// Name of the filter that meters this response; whoever sees the response first claims it.
+    METER = "ai.meter";
+    /// Input tokens. Written by the meter.
+    INPUT_TOKENS = "ai.usage.input";
+    /// Output tokens, reasoning included. Written by the meter.
+    OUTPUT_TOKENS = "ai.usage.output";
+    /// Input tokens that the provider read from its cache. Written by the meter.
+    CACHED_TOKENS = "ai.usage.cached";
+    /// Output tokens spent on reasoning. Written by the meter.
+    REASONING_TOKENS = "ai.usage.reasoning";
+    /// `reported` by the provider or `estimated` by us. Written by the meter.
+    USAGE_SOURCE = "ai.usage.source";
+    /// Milliseconds since the epoch when the request arrived. Written by `ai-log`.
+    STARTED = "ai.started_ms";
+    /// Milliseconds from the request to the first content token. Written by the meter.
+    TTFT_MS = "ai.ttft_ms";
+    /// Why the answer ended, in the provider's word. Written by the meter.
+    FINISH_REASON = "ai.finish_reason";
+    /// How the response body ended: `complete`, `error_event`, `unterminated`. Written by the meter; absent when
+    /// it broke off.
+    STREAM_END = "ai.stream_end";
+    /// Code of the error that the gateway itself answered with. Written by the filter that replied.
+    ERROR = "ai.error";
+    /// The finished record, one JSON object. Written by `ai-log`.
+    AI_LOG = "ai_log";
+}
+
+impl Fact {
+    /// Publishes the fact.
+    pub fn set(self, host: &mut dyn Host, value: &str) {
+        host.set_fact(self.0, value.as_bytes());
+    }
+
+    /// Publishes a number.
+    pub fn set_number(self, host: &mut dyn Host, value: u64) {
+        self.set(host, &value.to_string());
+    }
+
+    /// The fact, if it was published and is UTF-8. An empty value counts as absent.
+    #[must_use]
+    pub fn get(self, host: &dyn Host) -> Option<String> {
+        let value = host.fact(self.0)?;
+        if value.is_empty() { None } else { String::from_utf8(value).ok() }
+    }
+
+    /// The fact as a number.
+    #[must_use]
+    pub fn number(self, host: &dyn Host) -> Option<u64> {
+        self.get(host)?.parse().ok()
+    }
+}

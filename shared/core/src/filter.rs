@@ -1,0 +1,247 @@
+//! The two traits every plugin is written against: [`Filter`] and [`Host`].
+
+use std::rc::Rc;
+
+use serde::de::DeserializeOwned;
+
+use crate::config::Env;
+use crate::openai::error::LocalReply;
+
+/// One half of an HTTP exchange: its headers and its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// What the client sends, pseudo-headers (`:path`) included.
+    Request,
+    /// What the upstream answers, `:status` included.
+    Response,
+}
+
+/// What becomes of the part just shown, and what the filter wants to see next on the same [`Side`].
+///
+/// Every body that a filter asked for ends with exactly one call with `end == true`, be the end marked
+/// by the last chunk, by trailers or by headers without a body, unless the exchange breaks off first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Let it go on; show nothing more of this side.
+    Pass,
+    /// Let it go on; show each further chunk as it passes.
+    Watch,
+    /// Hold it and everything after it; show each further chunk once, as it arrives.
+    Hold,
+    /// Hold it, and show the whole body at once when it is complete. A request body of more than
+    /// `max_bytes` is answered with 413 `request_too_large`; of a response body that is longer the filter is
+    /// shown the first part, with `end == false`, and asked again what to do.
+    Whole {
+        /// Upper bound in bytes of what is held.
+        max_bytes: usize,
+    },
+    /// Answer the client now; what is held is dropped.
+    Reply(LocalReply),
+}
+
+/// All headers of one side, as read in one host call.
+#[derive(Clone, Debug, Default)]
+pub struct Headers(Vec<(String, Vec<u8>)>);
+
+impl Headers {
+    /// Takes pairs in wire order; names in lower case, as Envoy keeps them.
+    #[must_use]
+    pub fn new(pairs: Vec<(String, Vec<u8>)>) -> Self {
+        Self(pairs)
+    }
+
+    /// First value of `name` (lower case) as raw bytes.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_slice())
+    }
+
+    /// First value of `name`, if it is UTF-8.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        std::str::from_utf8(self.get(name)?).ok()
+    }
+
+    /// All pairs in wire order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
+    }
+}
+
+/// Names one callout in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CalloutId(pub u32);
+
+/// An HTTP request a filter sends to a cluster of its own choice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Callout<'a> {
+    /// Envoy cluster name.
+    pub cluster: &'a str,
+    /// Headers, `:method`, `:path` and `:authority` among them.
+    pub headers: Vec<(&'a str, &'a str)>,
+    /// Whole body.
+    pub body: &'a [u8],
+    /// Deadline for the whole answer, in milliseconds.
+    pub timeout_ms: u32,
+}
+
+/// A callout's complete answer.
+#[derive(Clone, Debug)]
+pub struct CalloutReply {
+    /// HTTP status code.
+    pub status: u16,
+    /// Response headers, `:status` included.
+    pub headers: Headers,
+    /// Whole body.
+    pub body: Vec<u8>,
+}
+
+/// Why a callout has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CalloutError {
+    /// The cluster is unknown, or the request was refused before it left.
+    #[error("the callout could not be sent")]
+    NotSent,
+    /// No whole answer within the deadline, or the connection failed. Envoy does not tell which.
+    #[error("the callout was not answered in time")]
+    NotAnswered,
+}
+
+/// A value in process-wide shared data, with the version that a compare-and-set names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shared {
+    /// The value; empty when there is none yet.
+    pub value: Vec<u8>,
+    /// Version to pass to [`Host::set_shared`]; 0 when there is no value yet.
+    pub version: u32,
+}
+
+/// Somebody else changed the value since it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the shared value has changed since it was read")]
+pub struct Conflict;
+
+/// Severity of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For whoever develops a plugin.
+    Debug,
+    /// Worth knowing.
+    Info,
+    /// An operator should look.
+    Warn,
+    /// Something is broken.
+    Error,
+}
+
+/// Everything a filter may ask of the proxy. Its only implementations are `sluice_host::Envoy` and
+/// [`crate::testing::FakeHost`]. Reading costs about 1 µs a call (the host re-enters the module to allocate),
+/// writing 0.3 µs: read once and keep.
+pub trait Host {
+    /// All headers of `side`; empty when that side has not begun.
+    fn headers(&self, side: Side) -> Headers;
+    /// First value of header `name` (lower case).
+    fn header(&self, side: Side, name: &str) -> Option<Vec<u8>>;
+    /// Sets header `name` to `value`, replacing every value it has.
+    fn set_header(&mut self, side: Side, name: &str, value: &str);
+    /// Removes every value of header `name`.
+    fn remove_header(&mut self, side: Side, name: &str);
+    /// Replaces the part of the body that is held or passing now (all that [`Next::Whole`] or [`Next::Hold`]
+    /// gathered, or the chunk just shown) and, for a held request, corrects `content-length`.
+    fn set_body(&mut self, side: Side, body: &[u8]);
+    /// Envoy attribute, e.g. `["xds", "route_name"]`, in the host's own encoding (numbers are little-endian).
+    fn attribute(&self, path: &[&str]) -> Option<Vec<u8>>;
+    /// A fact of this request; see [`crate::context`].
+    fn fact(&self, name: &str) -> Option<Vec<u8>>;
+    /// Publishes a fact of this request.
+    fn set_fact(&mut self, name: &str, value: &[u8]);
+    /// Nanoseconds since the Unix epoch.
+    fn now_ns(&self) -> u64;
+    /// Asks for one [`Filter::on_wake`] no sooner than `ms` milliseconds from now. A later call replaces it.
+    fn wake_after(&mut self, ms: u64);
+    /// Sends a callout; its end, good or bad, comes as [`Filter::on_callout`].
+    ///
+    /// # Errors
+    /// [`CalloutError::NotSent`], at once, and then no `on_callout` follows.
+    fn callout(&mut self, callout: &Callout<'_>) -> Result<CalloutId, CalloutError>;
+    /// Reads process-wide shared data (all workers, all plugins of one `vm_id`).
+    fn shared(&self, key: &str) -> Shared;
+    /// Writes shared data if its version is still `version` (0: only if there is no value yet).
+    ///
+    /// # Errors
+    /// [`Conflict`] when another worker was faster: read again and repeat.
+    fn set_shared(&mut self, key: &str, value: &[u8], version: u32) -> Result<(), Conflict>;
+    /// Adds `by` to counter `name`.
+    fn count(&mut self, name: &str, by: u64);
+    /// Records `value` in histogram `name`.
+    fn observe(&mut self, name: &str, value: u64);
+    /// Writes a line to Envoy's log. Never a body, a prompt or a key.
+    fn log(&mut self, level: Level, message: &str);
+
+    /// Milliseconds since the Unix epoch.
+    fn now_ms(&self) -> u64 {
+        self.now_ns() / 1_000_000
+    }
+}
+
+/// One plugin's behaviour over one HTTP stream.
+///
+/// Filters never trap: every callback has an answer for every input.
+pub trait Filter: Sized + 'static {
+    /// Plugin name as in the Envoy configuration; prefixes its log lines.
+    const NAME: &'static str;
+
+    /// Configuration as written.
+    type Raw: DeserializeOwned;
+    /// Configuration as used: checked, with environment variables read. State of one worker may live in it
+    /// behind a `Cell`.
+    type Config: 'static;
+
+    /// Checks a configuration, at start and on every change.
+    ///
+    /// # Errors
+    /// What does not hold, as `path: what is wrong`; Envoy then refuses the configuration.
+    fn check(raw: Self::Raw, env: &Env<'_>) -> Result<Self::Config, String>;
+
+    /// Starts a stream with the configuration of its route.
+    fn new(config: Rc<Self::Config>) -> Self;
+
+    /// Request headers have arrived; `end` when there is no body.
+    fn on_request_headers(&mut self, _host: &mut dyn Host, _end: bool) -> Next {
+        Next::Pass
+    }
+
+    /// A part of the request body, as asked for by the last [`Next`]: never the same byte twice.
+    fn on_request_body(&mut self, _host: &mut dyn Host, _part: &[u8], _end: bool) -> Next {
+        Next::Pass
+    }
+
+    /// Response headers have arrived; `end` when there is no body.
+    fn on_response_headers(&mut self, _host: &mut dyn Host, _end: bool) -> Next {
+        Next::Pass
+    }
+
+    /// A part of the response body, as asked for by the last [`Next`]: never the same byte twice.
+    fn on_response_body(&mut self, _host: &mut dyn Host, _part: &[u8], _end: bool) -> Next {
+        Next::Pass
+    }
+
+    /// A callout has ended. `None` leaves the stream as it is; `Some` decides for the side that is held.
+    fn on_callout(
+        &mut self,
+        _host: &mut dyn Host,
+        _id: CalloutId,
+        _reply: Result<CalloutReply, CalloutError>,
+    ) -> Option<Next> {
+        None
+    }
+
+    /// The time asked for with [`Host::wake_after`] has come. As [`Self::on_callout`].
+    fn on_wake(&mut self, _host: &mut dyn Host) -> Option<Next> {
+        None
+    }
+
+    /// The exchange is over, however it ended; facts set here are in the access log when the filter is a
+    /// downstream one.
+    fn on_done(&mut self, _host: &mut dyn Host) {}
+}

@@ -1,0 +1,9 @@
+//! Policy logic shared by every plugin. No host, no clock, no I/O.
+
+pub mod config;
+pub mod context;
+pub mod filter;
+pub mod openai;
+pub mod target;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

@@ -1,0 +1,115 @@
+//! The closed set of errors that the gateway itself shows to a client.
+//!
+//! Shape: `{"error":{"message","type","param","code"}}`
+//! (<https://platform.openai.com/docs/guides/error-codes/api-errors>).
+
+use serde_json::json;
+
+/// Header that tells an error of the gateway from one of a provider; its value is the code.
+pub const ERROR_HEADER: &str = "x-sluice-error";
+
+/// Every error code of the gateway, with its HTTP status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// 400: the body is not the JSON it must be; the message says where.
+    InvalidJson,
+    /// 400: no `model` in the request.
+    MissingModel,
+    /// 400: a body that is neither JSON nor a form.
+    UnsupportedContentType,
+    /// 404: no rule matches the model.
+    ModelNotFound,
+    /// 404: no such endpoint.
+    NotFound,
+    /// 413: the body is over the configured size.
+    RequestTooLarge,
+    /// 502: every attempt failed.
+    UpstreamError,
+    /// 503: no provider could be tried.
+    NoHealthyTarget,
+    /// 504: the deadline passed.
+    UpstreamTimeout,
+}
+
+impl Code {
+    /// The `code` member and the value of [`ERROR_HEADER`].
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InvalidJson => "invalid_json",
+            Self::MissingModel => "missing_model",
+            Self::UnsupportedContentType => "unsupported_content_type",
+            Self::ModelNotFound => "model_not_found",
+            Self::NotFound => "not_found",
+            Self::RequestTooLarge => "request_too_large",
+            Self::UpstreamError => "upstream_error",
+            Self::NoHealthyTarget => "no_healthy_target",
+            Self::UpstreamTimeout => "upstream_timeout",
+        }
+    }
+
+    /// HTTP status of the reply.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::InvalidJson | Self::MissingModel | Self::UnsupportedContentType => 400,
+            Self::ModelNotFound | Self::NotFound => 404,
+            Self::RequestTooLarge => 413,
+            Self::UpstreamError => 502,
+            Self::NoHealthyTarget => 503,
+            Self::UpstreamTimeout => 504,
+        }
+    }
+
+    /// The `type` member.
+    #[must_use]
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::UpstreamError | Self::NoHealthyTarget | Self::UpstreamTimeout => "server_error",
+            _ => "invalid_request_error",
+        }
+    }
+
+    /// Whether asking again can never help; such a reply carries `x-should-retry: false`.
+    #[must_use]
+    pub const fn is_terminal(self) -> bool {
+        self.status() < 500
+    }
+
+    /// The error object for a body or a stream's error event.
+    #[must_use]
+    pub fn body(self, param: Option<&str>, message: &str) -> String {
+        let code = self.name();
+        json!({"error": {"message": message, "type": self.kind(), "param": param, "code": code}}).to_string()
+    }
+}
+
+/// A response made by the gateway itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalReply {
+    /// HTTP status code.
+    pub status: u16,
+    /// Headers besides `:status` and `content-length`.
+    pub headers: Vec<(&'static str, String)>,
+    /// Whole body.
+    pub body: String,
+}
+
+impl LocalReply {
+    /// An error in OpenAI's shape; `param` names the request member at fault.
+    #[must_use]
+    pub fn error(code: Code, param: Option<&str>, message: &str) -> Self {
+        let mut headers =
+            vec![("content-type", "application/json".to_owned()), (ERROR_HEADER, code.name().to_owned())];
+        if code.is_terminal() {
+            headers.push(("x-should-retry", "false".to_owned()));
+        }
+        Self { status: code.status(), headers, body: code.body(param, message) }
+    }
+
+    /// A 200 with a JSON body.
+    #[must_use]
+    pub fn json(body: String) -> Self {
+        Self { status: 200, headers: vec![("content-type", "application/json".to_owned())], body }
+    }
+}
