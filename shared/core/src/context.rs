@@ -77,7 +77,7 @@ facts! {
     /// How the response body ended: `complete`, `error_event`, `unterminated`. Written by the meter; absent when
     /// it broke off.
     STREAM_END = "ai.stream_end";
-    /// Code of the error that the gateway itself answered with. Written by the filter that replied.
+    /// Code of the error that the gateway itself answered with. Written by the adapter when a filter replies.
     ERROR = "ai.error";
     /// The finished record, one JSON object. Written by `ai-log`.
     AI_LOG = "ai_log";
@@ -98,7 +98,11 @@ impl Fact {
     #[must_use]
     pub fn get(self, host: &dyn Host) -> Option<String> {
         let value = host.fact(self.0)?;
-        if value.is_empty() { None } else { String::from_utf8(value).ok() }
+        if value.is_empty() {
+            None
+        } else {
+            String::from_utf8(value).ok()
+        }
     }
 
     /// The fact as a number.

@@ -99,17 +99,27 @@ impl LocalReply {
     /// An error in OpenAI's shape; `param` names the request member at fault.
     #[must_use]
     pub fn error(code: Code, param: Option<&str>, message: &str) -> Self {
-        let mut headers =
-            vec![("content-type", "application/json".to_owned()), (ERROR_HEADER, code.name().to_owned())];
+        let mut headers = vec![
+            ("content-type", "application/json".to_owned()),
+            (ERROR_HEADER, code.name().to_owned()),
+        ];
         if code.is_terminal() {
             headers.push(("x-should-retry", "false".to_owned()));
         }
-        Self { status: code.status(), headers, body: code.body(param, message) }
+        Self {
+            status: code.status(),
+            headers,
+            body: code.body(param, message),
+        }
     }
 
     /// A 200 with a JSON body.
     #[must_use]
     pub fn json(body: String) -> Self {
-        Self { status: 200, headers: vec![("content-type", "application/json".to_owned())], body }
+        Self {
+            status: 200,
+            headers: vec![("content-type", "application/json".to_owned())],
+            body,
+        }
     }
 }

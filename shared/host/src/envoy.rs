@@ -1,0 +1,166 @@
+//! The real [`Host`]: what a filter asks, made into hostcalls.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType};
+use sluice_core::filter::{Callout, CalloutError, CalloutId, Conflict, Headers, Host, Level, Shared, Side};
+
+use crate::abi;
+
+thread_local! {
+    /// Metrics already defined in this VM. Whoever makes up names bounds them.
+    static METRICS: RefCell<HashMap<String, u32>> = RefCell::new(HashMap::new());
+}
+
+/// A handle for one callback. What a filter asks of the adapter itself is kept here until the callback returns.
+#[derive(Default)]
+pub(crate) struct Envoy {
+    /// Prefix of log lines.
+    pub(crate) plugin: &'static str,
+    /// Length of the body that replaced the one shown, per [`Host::set_body`].
+    pub(crate) replaced: Option<usize>,
+    /// Wake-up asked for, in milliseconds from now.
+    pub(crate) wake: Option<u64>,
+    /// The headers of the side in hand are still held, so their `content-length` can be corrected.
+    pub(crate) headers_held: bool,
+    /// The body in hand is complete.
+    pub(crate) complete: bool,
+}
+
+pub(crate) fn header_map(side: Side) -> MapType {
+    match side {
+        Side::Request => MapType::HttpRequestHeaders,
+        Side::Response => MapType::HttpResponseHeaders,
+    }
+}
+
+pub(crate) fn body_buffer(side: Side) -> BufferType {
+    match side {
+        Side::Request => BufferType::HttpRequestBody,
+        Side::Response => BufferType::HttpResponseBody,
+    }
+}
+
+fn metric(kind: MetricType, name: &str) -> Option<u32> {
+    METRICS.with_borrow_mut(|metrics| {
+        if let Some(id) = metrics.get(name) {
+            return Some(*id);
+        }
+        let id = abi::define_metric(kind, name)?;
+        metrics.insert(name.to_owned(), id);
+        Some(id)
+    })
+}
+
+impl Envoy {
+    /// A whole body gets its exact length. An unfinished one loses the header, and Envoy sends it in chunks.
+    fn correct_length(side: Side, complete: bool, length: usize) {
+        if complete {
+            abi::set_header(header_map(side), "content-length", &length.to_string());
+            abi::remove_header(header_map(side), "transfer-encoding");
+        } else {
+            abi::remove_header(header_map(side), "content-length");
+        }
+    }
+}
+
+impl Host for Envoy {
+    fn headers(&self, side: Side) -> Headers {
+        Headers::new(abi::headers(header_map(side)))
+    }
+
+    fn header(&self, side: Side, name: &str) -> Option<Vec<u8>> {
+        abi::header(header_map(side), name)
+    }
+
+    fn set_header(&mut self, side: Side, name: &str, value: &str) {
+        abi::set_header(header_map(side), name, value);
+    }
+
+    fn remove_header(&mut self, side: Side, name: &str) {
+        abi::remove_header(header_map(side), name);
+    }
+
+    fn set_body(&mut self, side: Side, body: &[u8]) {
+        if !abi::set_buffer(body_buffer(side), body) {
+            self.log(Level::Error, "the host refused to replace a body");
+            return;
+        }
+        self.replaced = Some(body.len());
+        if self.headers_held {
+            Self::correct_length(side, self.complete, body.len());
+        }
+    }
+
+    fn attribute(&self, path: &[&str]) -> Option<Vec<u8>> {
+        abi::property(path.join("\0").as_bytes())
+    }
+
+    fn fact(&self, name: &str) -> Option<Vec<u8>> {
+        abi::property(name.as_bytes())
+    }
+
+    fn set_fact(&mut self, name: &str, value: &[u8]) {
+        abi::set_property(name.as_bytes(), value);
+    }
+
+    fn now_ns(&self) -> u64 {
+        abi::now_ns()
+    }
+
+    fn wake_after(&mut self, ms: u64) {
+        self.wake = Some(ms);
+    }
+
+    fn callout(&mut self, callout: &Callout<'_>) -> Result<CalloutId, CalloutError> {
+        // The SDK's own call, for it notes which context the answer belongs to.
+        hostcalls::dispatch_http_call(
+            callout.cluster,
+            callout.headers.clone(),
+            Some(callout.body),
+            Vec::new(),
+            Duration::from_millis(u64::from(callout.timeout_ms)),
+        )
+        .map(CalloutId)
+        .map_err(|_| CalloutError::NotSent)
+    }
+
+    fn shared(&self, key: &str) -> Shared {
+        abi::shared(key).map_or_else(Shared::default, |(value, version)| Shared { value, version })
+    }
+
+    fn set_shared(&mut self, key: &str, value: &[u8], version: u32) -> Result<(), Conflict> {
+        // The ABI has no "only if absent" (version 0 overwrites): two first writers can both succeed, and the
+        // second wins. Whoever cannot bear that reads back what stands.
+        if abi::set_shared(key, value, version) {
+            Ok(())
+        } else {
+            Err(Conflict)
+        }
+    }
+
+    fn count(&mut self, name: &str, by: u64) {
+        if let Some(id) = metric(MetricType::Counter, name) {
+            abi::increment(id, i64::try_from(by).unwrap_or(i64::MAX));
+        }
+    }
+
+    fn observe(&mut self, name: &str, value: u64) {
+        if let Some(id) = metric(MetricType::Histogram, name) {
+            abi::record(id, value);
+        }
+    }
+
+    fn log(&mut self, level: Level, message: &str) {
+        let level = match level {
+            Level::Debug => LogLevel::Debug,
+            Level::Info => LogLevel::Info,
+            Level::Warn => LogLevel::Warn,
+            Level::Error => LogLevel::Error,
+        };
+        abi::log(level, &format!("{}: {message}", self.plugin));
+    }
+}

@@ -1,0 +1,404 @@
+//! The stream context of a filter: turns callbacks into [`Filter`] calls, and [`Next`] into what the host does.
+
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
+
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::{Action, BufferType, MapType};
+use sluice_core::config::RouteConfigs;
+use sluice_core::context;
+use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter, Headers, Host as _, Next, Side};
+use sluice_core::openai::error::{Code, ERROR_HEADER, LocalReply};
+
+use crate::abi;
+use crate::envoy::{Envoy, body_buffer};
+use crate::wake::{Waiting, Wake};
+
+/// One HTTP stream as proxy-wasm sees it. What it does is in [`Exchange`], which a wake-up reaches as well.
+pub(crate) struct Stream<F: Filter> {
+    configs: Option<Rc<RouteConfigs<F::Config>>>,
+    exchange: Rc<RefCell<Exchange<F>>>,
+}
+
+impl<F: Filter> Stream<F> {
+    pub(crate) fn new(
+        context: u32,
+        configs: Option<Rc<RouteConfigs<F::Config>>>,
+        waiting: Rc<Waiting>,
+    ) -> Self {
+        let exchange = Rc::new_cyclic(|this| RefCell::new(Exchange::new(context, waiting, this.clone())));
+        Self { configs, exchange }
+    }
+
+    /// The configuration of the stream's route. `xds.route_name` is read only where it can matter.
+    fn config(&self) -> Option<Rc<F::Config>> {
+        let configs = self.configs.as_ref()?;
+        if !configs.has_overrides() {
+            return Some(configs.get(""));
+        }
+        let route = abi::property(b"xds\0route_name").unwrap_or_default();
+        Some(configs.get(&String::from_utf8_lossy(&route)))
+    }
+
+    /// Starts the filter with the first callback that has something for it.
+    fn start(&self) {
+        if self.exchange.borrow().filter.is_none()
+            && let Some(config) = self.config()
+        {
+            self.exchange.borrow_mut().filter = Some(F::new(config));
+        }
+    }
+}
+
+impl<F: Filter> Context for Stream<F> {
+    fn on_http_call_response(&mut self, token: u32, _headers: usize, body_size: usize, _trailers: usize) {
+        self.exchange
+            .borrow_mut()
+            .callout_ended(CalloutId(token), callout_reply(body_size));
+    }
+}
+
+impl<F: Filter> HttpContext for Stream<F> {
+    fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {
+        self.start();
+        self.exchange.borrow_mut().headers(Side::Request, end)
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
+        self.exchange.borrow_mut().body(Side::Request, size, end)
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        self.exchange.borrow_mut().trailers(Side::Request)
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, end: bool) -> Action {
+        // A local reply of an outer filter, or of Envoy itself, may come before any request callback.
+        self.start();
+        self.exchange.borrow_mut().headers(Side::Response, end)
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
+        self.exchange.borrow_mut().body(Side::Response, size, end)
+    }
+
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        self.exchange.borrow_mut().trailers(Side::Response)
+    }
+
+    /// Envoy calls this when it writes the access log: `on_done` would be too late for facts to be in it.
+    fn on_log(&mut self) {
+        self.exchange.borrow_mut().done();
+    }
+}
+
+/// The whole answer of a callout. Envoy reports a timeout and a broken connection alike, as no headers at all.
+fn callout_reply(body_size: usize) -> Result<CalloutReply, CalloutError> {
+    let headers = Headers::new(abi::headers(MapType::HttpCallResponseHeaders));
+    let status = headers.text(":status").and_then(|status| status.parse().ok());
+    let body = abi::buffer(BufferType::HttpCallResponseBody, 0, body_size).unwrap_or_default();
+    status
+        .map(|status| CalloutReply {
+            status,
+            headers,
+            body,
+        })
+        .ok_or(CalloutError::NotAnswered)
+}
+
+/// How one side of the exchange stands.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    mode: Mode,
+    /// Bytes at the start of the held buffer that the filter has seen.
+    shown: usize,
+    /// Envoy holds headers or body of this side for us.
+    held: bool,
+    /// The headers have gone on.
+    headers_gone: bool,
+    /// The filter has been told of the end.
+    ended: bool,
+}
+
+/// What the filter wants to see of a side; [`Next`] without its reply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Mode {
+    #[default]
+    Pass,
+    Watch,
+    Hold,
+    Whole(usize),
+    Replied,
+}
+
+/// A filter and the two sides of its exchange.
+struct Exchange<F: Filter> {
+    context: u32,
+    waiting: Rc<Waiting>,
+    this: Weak<RefCell<Self>>,
+    filter: Option<F>,
+    request: Progress,
+    response: Progress,
+}
+
+impl<F: Filter> Exchange<F> {
+    fn new(context: u32, waiting: Rc<Waiting>, this: Weak<RefCell<Self>>) -> Self {
+        let (request, response) = (Progress::default(), Progress::default());
+        Self {
+            context,
+            waiting,
+            this,
+            filter: None,
+            request,
+            response,
+        }
+    }
+
+    fn side(&mut self, side: Side) -> &mut Progress {
+        match side {
+            Side::Request => &mut self.request,
+            Side::Response => &mut self.response,
+        }
+    }
+
+    fn headers(&mut self, side: Side, end: bool) -> Action {
+        let next = self.ask(side, false, |filter, host| match side {
+            Side::Request => filter.on_request_headers(host, end),
+            Side::Response => filter.on_response_headers(host, end),
+        });
+        let next = match next {
+            Next::Whole { max_bytes }
+                if side == Side::Request && !end && declared_length() > Some(max_bytes) =>
+            {
+                too_large(max_bytes)
+            }
+            next => next,
+        };
+        let wants_end = end && matches!(next, Next::Watch | Next::Hold | Next::Whole { .. });
+        if wants_end {
+            self.side(side).mode = mode(&next);
+            return self.show(side, &[], 0, true);
+        }
+        self.apply(side, next, 0)
+    }
+
+    /// `size` is what can be read now: the new chunk, or all that is held.
+    fn body(&mut self, side: Side, size: usize, end: bool) -> Action {
+        let Progress { mode, shown, .. } = *self.side(side);
+        let from = match mode {
+            Mode::Pass => return Action::Continue,
+            Mode::Replied => return Action::Pause,
+            Mode::Whole(max) if size > max => return self.over_limit(side, size, max, end),
+            Mode::Whole(_) if !end => return Action::Pause,
+            Mode::Whole(_) | Mode::Watch => 0,
+            Mode::Hold => shown,
+        };
+        let part = match size.saturating_sub(from) {
+            0 => None,
+            length => abi::buffer(body_buffer(side), from, length),
+        };
+        self.show(side, &part.unwrap_or_default(), size, end)
+    }
+
+    /// More came than the filter wanted to hold: a request is refused, of a response it sees the first part.
+    fn over_limit(&mut self, side: Side, size: usize, max: usize, end: bool) -> Action {
+        if side == Side::Request {
+            return self.apply(side, too_large(max), size);
+        }
+        let part = abi::buffer(body_buffer(side), 0, size).unwrap_or_default();
+        self.show(side, &part, size, end)
+    }
+
+    /// A body followed by trailers never sees its end in a chunk; it ends here.
+    fn trailers(&mut self, side: Side) -> Action {
+        let Progress { mode, ended, .. } = *self.side(side);
+        match mode {
+            Mode::Pass => Action::Continue,
+            Mode::Replied => Action::Pause,
+            _ if ended => Action::Continue,
+            Mode::Whole(_) => {
+                let whole = abi::buffer(body_buffer(side), 0, usize::MAX >> 1).unwrap_or_default();
+                self.show(side, &whole, whole.len(), true)
+            }
+            Mode::Watch | Mode::Hold => {
+                let shown = self.side(side).shown;
+                self.show(side, &[], shown, true)
+            }
+        }
+    }
+
+    /// Shows the filter `part`, after which `size` bytes of what is held have been seen.
+    fn show(&mut self, side: Side, part: &[u8], size: usize, end: bool) -> Action {
+        self.side(side).ended |= end;
+        let mut size = size;
+        let next = self.ask_with(side, end, &mut size, |filter, host| match side {
+            Side::Request => filter.on_request_body(host, part, end),
+            Side::Response => filter.on_response_body(host, part, end),
+        });
+        self.apply(side, next, size)
+    }
+
+    fn ask(&mut self, side: Side, end: bool, call: impl FnOnce(&mut F, &mut Envoy) -> Next) -> Next {
+        self.ask_with(side, end, &mut 0, call)
+    }
+
+    /// Calls the filter with a host of its own, then takes over what it asked of the adapter.
+    fn ask_with(
+        &mut self,
+        side: Side,
+        end: bool,
+        size: &mut usize,
+        call: impl FnOnce(&mut F, &mut Envoy) -> Next,
+    ) -> Next {
+        let headers_held = !self.side(side).headers_gone;
+        let mut host = Envoy {
+            plugin: F::NAME,
+            headers_held,
+            complete: end,
+            ..Envoy::default()
+        };
+        let next = match &mut self.filter {
+            Some(filter) => call(filter, &mut host),
+            None => Next::Pass,
+        };
+        if let Some(length) = host.replaced {
+            *size = length;
+        }
+        self.settle(&host);
+        next
+    }
+
+    /// Books the wake-up a filter asked for.
+    fn settle(&self, host: &Envoy) {
+        if let Some(ms) = host.wake {
+            let stream = Weak::clone(&self.this);
+            self.waiting
+                .add(self.context, host.now_ms().saturating_add(ms), stream);
+        }
+    }
+
+    /// Tells the host what becomes of the part at hand.
+    fn apply(&mut self, side: Side, next: Next, size: usize) -> Action {
+        let progress = self.side(side);
+        progress.mode = mode(&next);
+        match next {
+            Next::Pass | Next::Watch => {
+                *progress = Progress {
+                    shown: 0,
+                    held: false,
+                    headers_gone: true,
+                    ..*progress
+                };
+                Action::Continue
+            }
+            Next::Hold | Next::Whole { .. } => {
+                *progress = Progress {
+                    shown: size,
+                    held: true,
+                    ..*progress
+                };
+                Action::Pause
+            }
+            Next::Reply(reply) => {
+                progress.held = false;
+                send(&reply);
+                Action::Pause
+            }
+        }
+    }
+
+    fn callout_ended(&mut self, id: CalloutId, reply: Result<CalloutReply, CalloutError>) {
+        self.decide_later(|filter, host| filter.on_callout(host, id, reply));
+    }
+
+    /// Lets the filter decide outside of a callback of the stream, and resumes what it lets go.
+    fn decide_later(&mut self, call: impl FnOnce(&mut F, &mut Envoy) -> Option<Next>) {
+        let side = if self.response.held {
+            Side::Response
+        } else {
+            Side::Request
+        };
+        let Progress {
+            headers_gone,
+            ended,
+            shown,
+            held,
+            ..
+        } = *self.side(side);
+        let mut host = Envoy {
+            plugin: F::NAME,
+            headers_held: !headers_gone,
+            complete: ended,
+            ..Envoy::default()
+        };
+        let next = self.filter.as_mut().and_then(|filter| call(filter, &mut host));
+        self.settle(&host);
+        let Some(next) = next else { return };
+        let goes_on = self.apply(side, next, host.replaced.unwrap_or(shown)) == Action::Continue;
+        if held && goes_on {
+            abi::resume(side);
+        }
+    }
+
+    fn done(&mut self) {
+        self.waiting.remove(self.context);
+        if let Some(filter) = &mut self.filter {
+            filter.on_done(&mut Envoy {
+                plugin: F::NAME,
+                ..Envoy::default()
+            });
+        }
+    }
+}
+
+impl<F: Filter> Wake for RefCell<Exchange<F>> {
+    fn wake(&self) {
+        // Never borrowed already: the tick is no callback of a stream.
+        if let Ok(mut exchange) = self.try_borrow_mut() {
+            exchange.decide_later(|filter, host| filter.on_wake(host));
+        }
+    }
+}
+
+fn mode(next: &Next) -> Mode {
+    match next {
+        Next::Pass => Mode::Pass,
+        Next::Watch => Mode::Watch,
+        Next::Hold => Mode::Hold,
+        Next::Whole { max_bytes } => Mode::Whole(*max_bytes),
+        Next::Reply(_) => Mode::Replied,
+    }
+}
+
+/// Length of the request body as the client announces it.
+fn declared_length() -> Option<usize> {
+    let value = abi::header(MapType::HttpRequestHeaders, "content-length")?;
+    std::str::from_utf8(&value).ok()?.trim().parse().ok()
+}
+
+fn too_large(max_bytes: usize) -> Next {
+    let message = format!("The request body is larger than {max_bytes} bytes.");
+    Next::Reply(LocalReply::error(Code::RequestTooLarge, None, &message))
+}
+
+/// Answers the client, and publishes which error it was.
+fn send(reply: &LocalReply) {
+    let headers: Vec<(&str, &str)> = reply
+        .headers
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let error = headers
+        .iter()
+        .find(|(name, _)| *name == ERROR_HEADER)
+        .map(|(_, code)| *code);
+    if let Some(code) = error {
+        abi::set_property(context::ERROR.0.as_bytes(), code.as_bytes());
+    }
+    abi::send_reply(
+        reply.status,
+        &headers,
+        reply.body.as_bytes(),
+        error.unwrap_or("sluice"),
+    );
+}
