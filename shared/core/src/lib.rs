@@ -4,6 +4,7 @@ pub mod config;
 pub mod context;
 pub mod filter;
 pub mod openai;
+pub mod retry_after;
 pub mod sse;
 pub mod target;
 #[cfg(any(test, feature = "testing"))]
