@@ -3,6 +3,7 @@
 pub mod config;
 pub mod context;
 pub mod filter;
+pub mod json;
 pub mod openai;
 pub mod retry_after;
 pub mod sse;
