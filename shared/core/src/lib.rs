@@ -3,8 +3,10 @@
 pub mod config;
 pub mod context;
 pub mod filter;
+pub mod glob;
 pub mod json;
 pub mod openai;
+pub mod pick;
 pub mod retry_after;
 pub mod sse;
 pub mod target;

@@ -15,9 +15,7 @@ pub struct Edit<'a> {
 /// the edit before it or past the end of the document, that part counts as already replaced.
 #[must_use]
 pub fn splice(doc: &[u8], edits: &[Edit<'_>]) -> Vec<u8> {
-    let grown = edits
-        .iter()
-        .fold(doc.len(), |size, edit| size.saturating_add(edit.with.len()));
+    let grown = edits.iter().fold(doc.len(), |size, edit| size.saturating_add(edit.with.len()));
     let mut out = Vec::with_capacity(grown);
     let mut done = 0_usize;
     for Edit { span, with } in edits {
@@ -56,10 +54,7 @@ pub fn removal(doc: &[u8], member: Span) -> Span {
     let before = doc.get(..member.start).unwrap_or_default();
     let last = before.iter().rposition(|byte| !is_space(*byte));
     if let Some(comma) = last.filter(|at| before.get(*at) == Some(&b',')) {
-        return Span {
-            start: comma,
-            end: member.end,
-        };
+        return Span { start: comma, end: member.end };
     }
     let after = doc.get(member.end..).unwrap_or_default();
     let (space, rest) = split_space(after);
@@ -67,15 +62,8 @@ pub fn removal(doc: &[u8], member: Span) -> Span {
         return member;
     };
     let (more, _) = split_space(rest);
-    let end = member
-        .end
-        .saturating_add(space.len())
-        .saturating_add(1)
-        .saturating_add(more.len());
-    Span {
-        start: member.start,
-        end,
-    }
+    let end = member.end.saturating_add(space.len()).saturating_add(1).saturating_add(more.len());
+    Span { start: member.start, end }
 }
 
 fn is_space(byte: u8) -> bool {
@@ -83,9 +71,6 @@ fn is_space(byte: u8) -> bool {
 }
 
 fn split_space(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let length = bytes
-        .iter()
-        .position(|byte| !is_space(*byte))
-        .unwrap_or(bytes.len());
+    let length = bytes.iter().position(|byte| !is_space(*byte)).unwrap_or(bytes.len());
     bytes.split_at_checked(length).unwrap_or_default()
 }

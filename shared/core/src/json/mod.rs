@@ -196,11 +196,7 @@ impl Error {
         // a continuation byte (10xxxxxx) is no character of its own
         let column = in_line.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
         let line = memchr::memchr_iter(b'\n', before).count();
-        Place {
-            line: line.saturating_add(1),
-            column: column.saturating_add(1),
-            kind: self.kind,
-        }
+        Place { line: line.saturating_add(1), column: column.saturating_add(1), kind: self.kind }
     }
 }
 

@@ -33,8 +33,7 @@ impl Open {
 
     pub(super) fn in_object(&mut self) -> bool {
         let top = self.depth.saturating_sub(1);
-        self.word(top)
-            .is_some_and(|word| *word & 1_u64.wrapping_shl(top) != 0)
+        self.word(top).is_some_and(|word| *word & 1_u64.wrapping_shl(top) != 0)
     }
 
     fn word(&mut self, depth: u32) -> Option<&mut u64> {

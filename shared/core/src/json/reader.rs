@@ -19,12 +19,7 @@ impl<'a> Reader<'a> {
     /// Starts before the one value of `doc`, the whole document.
     #[must_use]
     pub fn new(doc: &'a [u8]) -> Self {
-        Self {
-            doc,
-            rest: doc,
-            open: Open::default(),
-            broken: None,
-        }
+        Self { doc, rest: doc, open: Open::default(), broken: None }
     }
 
     /// Offset of the next byte to read.
@@ -94,10 +89,7 @@ impl<'a> Reader<'a> {
         self.space();
         let start = self.position();
         self.skip_value()?;
-        Ok(Span {
-            start,
-            end: self.position(),
-        })
+        Ok(Span { start, end: self.position() })
     }
 
     /// Reads a string, without decoding it.
@@ -117,14 +109,8 @@ impl<'a> Reader<'a> {
         self.expect(Kind::Number)?;
         let (start, doc) = (self.position(), self.doc);
         self.number_token()?;
-        let span = Span {
-            start,
-            end: self.position(),
-        };
-        Ok(Number {
-            span,
-            raw: span.of(doc),
-        })
+        let span = Span { start, end: self.position() };
+        Ok(Number { span, raw: span.of(doc) })
     }
 
     /// Reads `true` or `false`.
@@ -154,10 +140,6 @@ impl<'a> Reader<'a> {
     pub fn end(&mut self) -> Result<(), Error> {
         self.alive()?;
         self.space();
-        if self.rest.is_empty() {
-            Ok(())
-        } else {
-            Err(self.fail(ErrorKind::Trailing))
-        }
+        if self.rest.is_empty() { Ok(()) } else { Err(self.fail(ErrorKind::Trailing)) }
     }
 }

@@ -10,15 +10,8 @@ impl<'a> Reader<'a> {
     /// Ends the reading here. Where no byte is left, what is wrong is that.
     #[cold]
     pub(super) fn fail(&mut self, kind: ErrorKind) -> Error {
-        let kind = if self.rest.is_empty() {
-            ErrorKind::Truncated
-        } else {
-            kind
-        };
-        let error = Error {
-            offset: self.position(),
-            kind,
-        };
+        let kind = if self.rest.is_empty() { ErrorKind::Truncated } else { kind };
+        let error = Error { offset: self.position(), kind };
         self.broken = Some(error);
         error
     }
@@ -26,21 +19,14 @@ impl<'a> Reader<'a> {
     #[cold]
     pub(super) fn fail_value(&mut self) -> Error {
         let mark = self.position() == 0 && self.rest.starts_with(b"\xef\xbb\xbf");
-        self.fail(if mark {
-            ErrorKind::ByteOrderMark
-        } else {
-            ErrorKind::ExpectedValue
-        })
+        self.fail(if mark { ErrorKind::ByteOrderMark } else { ErrorKind::ExpectedValue })
     }
 
     pub(super) fn expect(&mut self, kind: Kind) -> Result<(), Error> {
         self.alive()?;
         match self.kind() {
             Some(found) if found == kind => Ok(()),
-            Some(_) => Err(Error {
-                offset: self.position(),
-                kind: ErrorKind::Expected(kind),
-            }),
+            Some(_) => Err(Error { offset: self.position(), kind: ErrorKind::Expected(kind) }),
             None => Err(self.fail_value()),
         }
     }
@@ -87,11 +73,7 @@ impl<'a> Reader<'a> {
             return Ok(false);
         }
         let object = self.open.in_object();
-        let kind = if object {
-            ErrorKind::ExpectedCommaOrBrace
-        } else {
-            ErrorKind::ExpectedCommaOrBracket
-        };
+        let kind = if object { ErrorKind::ExpectedCommaOrBrace } else { ErrorKind::ExpectedCommaOrBracket };
         Err(self.fail(kind))
     }
 

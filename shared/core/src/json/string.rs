@@ -57,20 +57,14 @@ impl<'a> Str<'a> {
     }
 
     fn pieces(&self) -> Pieces<'a> {
-        Pieces {
-            rest: self.raw,
-            end: self.start().saturating_add(self.raw.len()),
-        }
+        Pieces { rest: self.raw, end: self.start().saturating_add(self.raw.len()) }
     }
 }
 
 /// Checks a run without escapes that stands at `offset`.
 fn plain(bytes: &[u8], offset: usize) -> Result<&str, Error> {
     if let Some(at) = bytes.iter().position(|byte| *byte < 0x20) {
-        return Err(Error {
-            offset: offset.saturating_add(at),
-            kind: ErrorKind::ControlCharacter,
-        });
+        return Err(Error { offset: offset.saturating_add(at), kind: ErrorKind::ControlCharacter });
     }
     from_utf8(bytes).map_err(|error| Error {
         offset: offset.saturating_add(error.valid_up_to()),
@@ -137,10 +131,7 @@ fn unicode(bytes: &[u8]) -> Result<(char, &[u8]), ErrorKind> {
     if let Some(char) = char::from_u32(u32::from(first)) {
         return Ok((char, rest));
     }
-    let (second, rest) = rest
-        .strip_prefix(b"\\u")
-        .and_then(unit)
-        .ok_or(ErrorKind::LoneSurrogate)?;
+    let (second, rest) = rest.strip_prefix(b"\\u").and_then(unit).ok_or(ErrorKind::LoneSurrogate)?;
     match char::decode_utf16([first, second]).next() {
         Some(Ok(char)) => Ok((char, rest)),
         _ => Err(ErrorKind::LoneSurrogate),
@@ -151,9 +142,7 @@ fn unicode(bytes: &[u8]) -> Result<(char, &[u8]), ErrorKind> {
 fn unit(bytes: &[u8]) -> Option<(u16, &[u8])> {
     let (digits, rest) = bytes.split_at_checked(4)?;
     let value = digits.iter().try_fold(0_u16, |value, digit| {
-        let digit = char::from(*digit)
-            .to_digit(16)
-            .and_then(|digit| u16::try_from(digit).ok())?;
+        let digit = char::from(*digit).to_digit(16).and_then(|digit| u16::try_from(digit).ok())?;
         Some(value.wrapping_shl(4) | digit)
     });
     Some((value?, rest))

@@ -121,14 +121,7 @@ fn string_contents_are_judged_when_decoded_and_passed_when_skipped() {
     ] {
         let shown = String::from_utf8_lossy(doc);
         assert_eq!(read(doc).unwrap_err(), Error { offset, kind }, "{shown}");
-        assert_eq!(
-            skip(doc).unwrap(),
-            Span {
-                start: 0,
-                end: doc.len()
-            },
-            "{shown}"
-        );
+        assert_eq!(skip(doc).unwrap(), Span { start: 0, end: doc.len() }, "{shown}");
     }
 }
 
@@ -136,21 +129,12 @@ fn string_contents_are_judged_when_decoded_and_passed_when_skipped() {
 fn every_prefix_is_truncated_at_its_length() {
     let doc = DOCUMENT.as_bytes();
     for length in 0..doc.len() {
-        let want = Error {
-            offset: length,
-            kind: ErrorKind::Truncated,
-        };
+        let want = Error { offset: length, kind: ErrorKind::Truncated };
         assert_eq!(skip(&doc[..length]).unwrap_err(), want);
         assert_eq!(read(&doc[..length]).unwrap_err(), want);
     }
     assert_eq!(read(doc).unwrap(), serde_json::from_slice::<Value>(doc).unwrap());
-    assert_eq!(
-        skip(doc).unwrap(),
-        Span {
-            start: 1,
-            end: doc.len()
-        }
-    );
+    assert_eq!(skip(doc).unwrap(), Span { start: 1, end: doc.len() });
 }
 
 #[test]
@@ -163,33 +147,14 @@ fn duplicate_keys_come_in_order_and_escaped_keys_compare_decoded() {
             Ok(())
         })
         .unwrap();
-    let want = [
-        (true, false, 1),
-        (true, false, 2),
-        (false, false, 3),
-        (false, false, 4),
-        (false, true, 5),
-    ];
-    assert_eq!(
-        seen,
-        want.map(|(model, face, number)| (model, face, Some(number)))
-    );
+    let want = [(true, false, 1), (true, false, 2), (false, false, 3), (false, false, 4), (false, true, 5)];
+    assert_eq!(seen, want.map(|(model, face, number)| (model, face, Some(number))));
 }
 
 #[test]
 fn a_string_is_no_prefix_and_no_extension_of_its_name() {
-    for raw in [
-        r#""mode""#,
-        r#""models""#,
-        r#""\u006dode""#,
-        r#""\u006dodels""#,
-        r#""""#,
-        r#""model\x""#,
-    ] {
-        assert!(
-            !Reader::new(raw.as_bytes()).string().unwrap().is("model"),
-            "{raw}"
-        );
+    for raw in [r#""mode""#, r#""models""#, r#""\u006dode""#, r#""\u006dodels""#, r#""""#, r#""model\x""#] {
+        assert!(!Reader::new(raw.as_bytes()).string().unwrap().is("model"), "{raw}");
     }
 }
 
@@ -214,11 +179,7 @@ fn a_number_keeps_its_text_and_only_fitting_integers_are_numbers() {
 fn nesting_has_a_limit_for_reading_and_for_skipping() {
     for (open, close) in [("[", "]"), (r#"{"a":"#, "}"), (r#"[{"a":"#, "}]")] {
         let each = open.matches(['[', '{']).count();
-        for (depth, fits) in [
-            (MAX_DEPTH / each, true),
-            (MAX_DEPTH / each + 1, false),
-            (100_000, false),
-        ] {
+        for (depth, fits) in [(MAX_DEPTH / each, true), (MAX_DEPTH / each + 1, false), (100_000, false)] {
             let doc = format!("{}1{}", open.repeat(depth), close.repeat(depth));
             let want = (!fits).then_some(ErrorKind::TooDeep);
             assert_eq!(skip(doc.as_bytes()).err().map(|error| error.kind), want);
@@ -260,41 +221,26 @@ fn another_kind_of_value_can_still_be_read_or_skipped() {
 #[test]
 fn a_swallowed_mistake_still_ends_the_reading() {
     let mut reader = Reader::new(br#"{"a":{"b",1},"c":2}"#);
-    let want = Error {
-        offset: 9,
-        kind: ErrorKind::ExpectedColon,
-    };
+    let want = Error { offset: 9, kind: ErrorKind::ExpectedColon };
     let read = reader.object(|reader, _| {
         let _ = reader.object(|_, _| Ok(()));
         Ok(())
     });
     assert_eq!(read, Err(want));
-    assert_eq!(
-        (reader.skip(), reader.end(), reader.string().err()),
-        (Err(want), Err(want), Some(want))
-    );
+    assert_eq!((reader.skip(), reader.end(), reader.string().err()), (Err(want), Err(want), Some(want)));
 }
 
 #[test]
 fn an_error_is_shown_with_line_and_column_in_characters() {
     for (doc, want) in [
-        (
-            r#"{"model":"gpt-4" "a":1}"#,
-            "line 1 column 18: expected `,` or `}`",
-        ),
+        (r#"{"model":"gpt-4" "a":1}"#, "line 1 column 18: expected `,` or `}`"),
         ("{\n  \"é\": x\n}", "line 2 column 8: expected a value"),
         ("{\n", "line 2 column 1: the document ends too early"),
         ("", "line 1 column 1: the document ends too early"),
     ] {
-        assert_eq!(
-            skip(doc.as_bytes()).unwrap_err().at(doc.as_bytes()).to_string(),
-            want
-        );
+        assert_eq!(skip(doc.as_bytes()).unwrap_err().at(doc.as_bytes()).to_string(), want);
     }
-    let beyond = Error {
-        offset: 99,
-        kind: ErrorKind::Truncated,
-    };
+    let beyond = Error { offset: 99, kind: ErrorKind::Truncated };
     assert_eq!(beyond.at(b"abc").column, 4);
 }
 
@@ -304,10 +250,7 @@ fn member(doc: &[u8], name: &str) -> Span {
     let read = Reader::new(doc).object(|reader, key| {
         let end = reader.skip()?.end;
         if key.is(name) {
-            found = Span {
-                start: key.span.start,
-                end,
-            };
+            found = Span { start: key.span.start, end };
         }
         Ok(())
     });
@@ -330,53 +273,27 @@ fn a_removed_member_takes_one_comma_with_it() {
     ] {
         let doc = doc.as_bytes();
         let span = removal(doc, member(doc, "u"));
-        assert_eq!(
-            String::from_utf8(splice(doc, &[Edit { span, with: b"" }])).unwrap(),
-            want
-        );
+        assert_eq!(String::from_utf8(splice(doc, &[Edit { span, with: b"" }])).unwrap(), want);
     }
 }
 
 #[test]
 fn an_inserted_member_knows_whether_it_needs_a_comma() {
-    for (doc, want) in [
-        ("{}", Some((1, false))),
-        ("{ \n}", Some((1, false))),
-        (r#"{ "a":1}"#, Some((1, true))),
-    ] {
-        let found = opening(
-            doc.as_bytes(),
-            Span {
-                start: 0,
-                end: doc.len(),
-            },
-        );
+    for (doc, want) in
+        [("{}", Some((1, false))), ("{ \n}", Some((1, false))), (r#"{ "a":1}"#, Some((1, true)))]
+    {
+        let found = opening(doc.as_bytes(), Span { start: 0, end: doc.len() });
         assert_eq!(found.map(|(span, more)| (span.start, more)), want);
     }
     for doc in ["", "[1]", "{"] {
-        assert_eq!(
-            opening(
-                doc.as_bytes(),
-                Span {
-                    start: 0,
-                    end: doc.len()
-                }
-            ),
-            None
-        );
+        assert_eq!(opening(doc.as_bytes(), Span { start: 0, end: doc.len() }), None);
     }
 }
 
 #[test]
 fn edits_outside_or_across_each_other_never_panic() {
-    let edit = |start, end| Edit {
-        span: Span { start, end },
-        with: b"-",
-    };
-    assert_eq!(
-        splice(b"abcdef", &[edit(1, 3), edit(2, 4), edit(9, 12)]),
-        b"a--ef-"
-    );
+    let edit = |start, end| Edit { span: Span { start, end }, with: b"-" };
+    assert_eq!(splice(b"abcdef", &[edit(1, 3), edit(2, 4), edit(9, 12)]), b"a--ef-");
     assert_eq!(splice(b"abc", &[edit(3, 1)]), b"abc-");
     assert_eq!(splice(b"abc", &[]), b"abc");
     let span = removal(b"{}", Span { start: 7, end: 9 });
@@ -387,10 +304,7 @@ fn edits_outside_or_across_each_other_never_panic() {
 fn members_of(doc: &[u8]) -> Vec<Vec<u8>> {
     let mut members = Vec::new();
     let read = Reader::new(doc).object(|reader, key| {
-        let span = Span {
-            start: key.span.start,
-            end: reader.skip()?.end,
-        };
+        let span = Span { start: key.span.start, end: reader.skip()?.end };
         members.push(span.of(doc).to_vec());
         Ok(())
     });

@@ -14,10 +14,7 @@ impl<'a> Reader<'a> {
             match found {
                 Some([b'"', rest @ ..]) => {
                     self.rest = rest;
-                    let span = Span {
-                        start,
-                        end: self.position(),
-                    };
+                    let span = Span { start, end: self.position() };
                     let raw = body.get(..span.len().saturating_sub(2)).unwrap_or_default();
                     return Ok(Str { span, raw, escaped });
                 }
@@ -78,10 +75,6 @@ impl<'a> Reader<'a> {
         while let [b'0'..=b'9', rest @ ..] = self.rest {
             self.rest = rest;
         }
-        if self.rest.len() == before {
-            Err(self.fail(ErrorKind::ExpectedDigit))
-        } else {
-            Ok(())
-        }
+        if self.rest.len() == before { Err(self.fail(ErrorKind::ExpectedDigit)) } else { Ok(()) }
     }
 }
