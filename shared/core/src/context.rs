@@ -44,8 +44,11 @@ facts! {
     ATTEMPTS = "ai.attempts";
     /// The failed attempts in words, for the error that ends an exhausted chain. Written by `fallback`.
     TRIED = "ai.tried";
-    /// Milliseconds since the epoch when the running attempt began. Written by `fallback`.
+    /// Milliseconds since the epoch when the running attempt began; empty once it is in [`ATTEMPTS`]. Written by
+    /// `fallback`.
     ATTEMPT_START = "ai.attempt_start_ms";
+    /// How the running attempt broke off, when it ended without an answer. Written by `fallback`.
+    ATTEMPT_BROKE = "ai.attempt_broke";
     /// Provider of the running attempt. Written by `provider-adapter`.
     PROVIDER = "ai.provider";
     /// Model sent in the running attempt. Written by `provider-adapter`.
@@ -98,11 +101,7 @@ impl Fact {
     #[must_use]
     pub fn get(self, host: &dyn Host) -> Option<String> {
         let value = host.fact(self.0)?;
-        if value.is_empty() {
-            None
-        } else {
-            String::from_utf8(value).ok()
-        }
+        if value.is_empty() { None } else { String::from_utf8(value).ok() }
     }
 
     /// The fact as a number.

@@ -26,6 +26,8 @@ pub enum Next {
     Pass,
     /// Let it go on; show each further chunk as it passes.
     Watch,
+    /// Let it go on; show only its end, as an empty part. Costs no copy of what passes.
+    End,
     /// Hold it and everything after it; show each further chunk once, as it arrives.
     Hold,
     /// Hold it, and show the whole body at once when it is complete. A request body of more than
@@ -53,10 +55,7 @@ impl Headers {
     /// First value of `name` (lower case) as raw bytes.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.0
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, value)| value.as_slice())
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_slice())
     }
 
     /// First value of `name`, if it is UTF-8.
@@ -67,9 +66,7 @@ impl Headers {
 
     /// All pairs in wire order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.0
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_slice()))
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 }
 
@@ -154,6 +151,9 @@ pub trait Host {
     /// Replaces the part of the body that is held or passing now (all that [`Next::Whole`] or [`Next::Hold`]
     /// gathered, or the chunk just shown) and, for a held request, corrects `content-length`.
     fn set_body(&mut self, side: Side, body: &[u8]);
+    /// Adds to the end of what is held or passing now. In the last part of a body, whatever is added is sent;
+    /// where trailers end the body, nothing can be added any more.
+    fn append_body(&mut self, side: Side, bytes: &[u8]);
     /// Envoy attribute, e.g. `["xds", "route_name"]`, in the host's own encoding (numbers are little-endian).
     fn attribute(&self, path: &[&str]) -> Option<Vec<u8>>;
     /// A fact of this request; see [`crate::context`].

@@ -54,10 +54,7 @@ impl FakeHost {
     /// A host that holds `request` headers.
     #[must_use]
     pub fn with_request(headers: &[(&str, &str)]) -> Self {
-        Self {
-            request: owned(headers),
-            ..Self::default()
-        }
+        Self { request: owned(headers), ..Self::default() }
     }
 
     /// Sets the response headers.
@@ -97,10 +94,7 @@ impl FakeHost {
 }
 
 fn owned(headers: &[(&str, &str)]) -> Vec<(String, Vec<u8>)> {
-    headers
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
-        .collect()
+    headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect()
 }
 
 fn text(headers: &[(String, Vec<u8>)], name: &str) -> Option<String> {
@@ -131,6 +125,13 @@ impl Host for FakeHost {
             Side::Response => self.response_body = Some(body.to_vec()),
         }
     }
+    fn append_body(&mut self, side: Side, bytes: &[u8]) {
+        let body = match side {
+            Side::Request => &mut self.request_body,
+            Side::Response => &mut self.response_body,
+        };
+        body.get_or_insert_default().extend_from_slice(bytes);
+    }
     fn attribute(&self, path: &[&str]) -> Option<Vec<u8>> {
         self.attributes.get(&path.join(".")).cloned()
     }
@@ -150,11 +151,7 @@ impl Host for FakeHost {
         if self.refuse_callouts {
             return Err(CalloutError::NotSent);
         }
-        let headers = callout
-            .headers
-            .iter()
-            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
-            .collect();
+        let headers = callout.headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         self.callouts.push(SentCallout {
             cluster: callout.cluster.to_owned(),
             headers,
@@ -171,10 +168,7 @@ impl Host for FakeHost {
         if entry.version != version {
             return Err(Conflict);
         }
-        *entry = Shared {
-            value: value.to_vec(),
-            version: version.saturating_add(1),
-        };
+        *entry = Shared { value: value.to_vec(), version: version.saturating_add(1) };
         Ok(())
     }
     fn count(&mut self, name: &str, by: u64) {

@@ -3,10 +3,7 @@
 //! The SDK's own wrappers panic on a status they do not expect (asking for response headers before there are any
 //! is one), and a panic kills the VM with every stream in it. Here a call that fails reads as "nothing there".
 //! Names and shapes: <https://github.com/proxy-wasm/spec/tree/main/abi-versions/v0.2.1>.
-#![allow(
-    unsafe_code,
-    reason = "hostcalls are foreign functions; this module is their only safe face"
-)]
+#![allow(unsafe_code, reason = "hostcalls are foreign functions; this module is their only safe face")]
 
 use std::ptr::{null, null_mut};
 
@@ -135,13 +132,18 @@ pub(crate) fn set_buffer(buffer: BufferType, value: &[u8]) -> bool {
     }
 }
 
+/// Adds to the end of `buffer`: a start behind its end means just that.
+pub(crate) fn append_buffer(buffer: BufferType, value: &[u8]) -> bool {
+    let behind = u32::MAX.try_into().unwrap_or(usize::MAX);
+    // SAFETY: pointer and length describe a live slice.
+    OK == unsafe { proxy_set_buffer_bytes(buffer, behind, 0, value.as_ptr(), value.len()) }
+}
+
 pub(crate) fn headers(map: MapType) -> Vec<(String, Vec<u8>)> {
     let (mut data, mut size) = (null_mut(), 0);
     // SAFETY: the host writes a pointer and a length.
     let status = unsafe { proxy_get_header_map_pairs(map, &raw mut data, &raw mut size) };
-    owned(status, data, size)
-        .and_then(|bytes| crate::pairs::decode(&bytes))
-        .unwrap_or_default()
+    owned(status, data, size).and_then(|bytes| crate::pairs::decode(&bytes)).unwrap_or_default()
 }
 
 pub(crate) fn header(map: MapType, name: &str) -> Option<Vec<u8>> {
@@ -181,15 +183,8 @@ pub(crate) fn set_property(path: &[u8], value: &[u8]) {
 pub(crate) fn shared(key: &str) -> Option<(Vec<u8>, u32)> {
     let (mut data, mut size, mut cas) = (null_mut(), 0, 0);
     // SAFETY: pointer and length describe a live string; the host writes a pointer, a length and a version.
-    let status = unsafe {
-        proxy_get_shared_data(
-            key.as_ptr(),
-            key.len(),
-            &raw mut data,
-            &raw mut size,
-            &raw mut cas,
-        )
-    };
+    let status =
+        unsafe { proxy_get_shared_data(key.as_ptr(), key.len(), &raw mut data, &raw mut size, &raw mut cas) };
     Some((owned(status, data, size)?, cas))
 }
 

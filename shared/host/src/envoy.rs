@@ -22,6 +22,8 @@ pub(crate) struct Envoy {
     pub(crate) plugin: &'static str,
     /// Length of the body that replaced the one shown, per [`Host::set_body`].
     pub(crate) replaced: Option<usize>,
+    /// Bytes added by [`Host::append_body`].
+    pub(crate) added: usize,
     /// Wake-up asked for, in milliseconds from now.
     pub(crate) wake: Option<u64>,
     /// The headers of the side in hand are still held, so their `content-length` can be corrected.
@@ -95,6 +97,17 @@ impl Host for Envoy {
         }
     }
 
+    fn append_body(&mut self, side: Side, bytes: &[u8]) {
+        if !abi::append_buffer(body_buffer(side), bytes) {
+            self.log(Level::Error, "the host refused to add to a body");
+            return;
+        }
+        self.added = self.added.saturating_add(bytes.len());
+        if self.headers_held {
+            Self::correct_length(side, false, 0);
+        }
+    }
+
     fn attribute(&self, path: &[&str]) -> Option<Vec<u8>> {
         abi::property(path.join("\0").as_bytes())
     }
@@ -135,11 +148,7 @@ impl Host for Envoy {
     fn set_shared(&mut self, key: &str, value: &[u8], version: u32) -> Result<(), Conflict> {
         // The ABI has no "only if absent" (version 0 overwrites): two first writers can both succeed, and the
         // second wins. Whoever cannot bear that reads back what stands.
-        if abi::set_shared(key, value, version) {
-            Ok(())
-        } else {
-            Err(Conflict)
-        }
+        if abi::set_shared(key, value, version) { Ok(()) } else { Err(Conflict) }
     }
 
     fn count(&mut self, name: &str, by: u64) {

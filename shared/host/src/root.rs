@@ -22,11 +22,7 @@ impl<F: Filter> Root<F> {
     /// A root that waits for its configuration.
     #[must_use]
     pub fn new(context: u32) -> Self {
-        Self {
-            context,
-            configs: None,
-            waiting: Rc::default(),
-        }
+        Self { context, configs: None, waiting: Rc::default() }
     }
 }
 
@@ -56,11 +52,7 @@ impl<F: Filter> RootContext for Root<F> {
 
     /// Never `None`: the SDK panics on it. Without a configuration the stream passes unseen.
     fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream::<F>::new(
-            context,
-            self.configs.clone(),
-            Rc::clone(&self.waiting),
-        )))
+        Some(Box::new(Stream::<F>::new(context, self.configs.clone(), Rc::clone(&self.waiting))))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -90,10 +82,7 @@ impl RootContext for Unknown {
         let known = self.known.join(", ");
         abi::log(
             LogLevel::Error,
-            &format!(
-                "root_id {:?} names no filter of this module; it holds: {known}",
-                self.root_id
-            ),
+            &format!("root_id {:?} names no filter of this module; it holds: {known}", self.root_id),
         );
         false
     }

@@ -52,9 +52,13 @@ impl<F: Filter> Stream<F> {
 
 impl<F: Filter> Context for Stream<F> {
     fn on_http_call_response(&mut self, token: u32, _headers: usize, body_size: usize, _trailers: usize) {
-        self.exchange
-            .borrow_mut()
-            .callout_ended(CalloutId(token), callout_reply(body_size));
+        self.exchange.borrow_mut().callout_ended(CalloutId(token), callout_reply(body_size));
+    }
+
+    /// An upstream filter is never asked to log (Envoy 1.40): its end is here.
+    fn on_done(&mut self) -> bool {
+        self.exchange.borrow_mut().done();
+        true
     }
 }
 
@@ -86,7 +90,8 @@ impl<F: Filter> HttpContext for Stream<F> {
         self.exchange.borrow_mut().trailers(Side::Response)
     }
 
-    /// Envoy calls this when it writes the access log: `on_done` would be too late for facts to be in it.
+    /// Envoy asks a downstream filter to log before it writes the access log; in `on_done`, which follows,
+    /// facts would come too late to be in it.
     fn on_log(&mut self) {
         self.exchange.borrow_mut().done();
     }
@@ -97,13 +102,7 @@ fn callout_reply(body_size: usize) -> Result<CalloutReply, CalloutError> {
     let headers = Headers::new(abi::headers(MapType::HttpCallResponseHeaders));
     let status = headers.text(":status").and_then(|status| status.parse().ok());
     let body = abi::buffer(BufferType::HttpCallResponseBody, 0, body_size).unwrap_or_default();
-    status
-        .map(|status| CalloutReply {
-            status,
-            headers,
-            body,
-        })
-        .ok_or(CalloutError::NotAnswered)
+    status.map(|status| CalloutReply { status, headers, body }).ok_or(CalloutError::NotAnswered)
 }
 
 /// How one side of the exchange stands.
@@ -126,6 +125,7 @@ enum Mode {
     #[default]
     Pass,
     Watch,
+    End,
     Hold,
     Whole(usize),
     Replied,
@@ -144,14 +144,7 @@ struct Exchange<F: Filter> {
 impl<F: Filter> Exchange<F> {
     fn new(context: u32, waiting: Rc<Waiting>, this: Weak<RefCell<Self>>) -> Self {
         let (request, response) = (Progress::default(), Progress::default());
-        Self {
-            context,
-            waiting,
-            this,
-            filter: None,
-            request,
-            response,
-        }
+        Self { context, waiting, this, filter: None, request, response }
     }
 
     fn side(&mut self, side: Side) -> &mut Progress {
@@ -174,7 +167,7 @@ impl<F: Filter> Exchange<F> {
             }
             next => next,
         };
-        let wants_end = end && matches!(next, Next::Watch | Next::Hold | Next::Whole { .. });
+        let wants_end = end && !matches!(next, Next::Pass | Next::Reply(_));
         if wants_end {
             self.side(side).mode = mode(&next);
             return self.show(side, &[], 0, true);
@@ -187,6 +180,8 @@ impl<F: Filter> Exchange<F> {
         let Progress { mode, shown, .. } = *self.side(side);
         let from = match mode {
             Mode::Pass => return Action::Continue,
+            Mode::End if !end => return Action::Continue,
+            Mode::End => return self.show(side, &[], size, true),
             Mode::Replied => return Action::Pause,
             Mode::Whole(max) if size > max => return self.over_limit(side, size, max, end),
             Mode::Whole(_) if !end => return Action::Pause,
@@ -220,7 +215,7 @@ impl<F: Filter> Exchange<F> {
                 let whole = abi::buffer(body_buffer(side), 0, usize::MAX >> 1).unwrap_or_default();
                 self.show(side, &whole, whole.len(), true)
             }
-            Mode::Watch | Mode::Hold => {
+            Mode::Watch | Mode::End | Mode::Hold => {
                 let shown = self.side(side).shown;
                 self.show(side, &[], shown, true)
             }
@@ -251,19 +246,12 @@ impl<F: Filter> Exchange<F> {
         call: impl FnOnce(&mut F, &mut Envoy) -> Next,
     ) -> Next {
         let headers_held = !self.side(side).headers_gone;
-        let mut host = Envoy {
-            plugin: F::NAME,
-            headers_held,
-            complete: end,
-            ..Envoy::default()
-        };
+        let mut host = Envoy { plugin: F::NAME, headers_held, complete: end, ..Envoy::default() };
         let next = match &mut self.filter {
             Some(filter) => call(filter, &mut host),
             None => Next::Pass,
         };
-        if let Some(length) = host.replaced {
-            *size = length;
-        }
+        *size = host.replaced.unwrap_or(*size).saturating_add(host.added);
         self.settle(&host);
         next
     }
@@ -272,8 +260,7 @@ impl<F: Filter> Exchange<F> {
     fn settle(&self, host: &Envoy) {
         if let Some(ms) = host.wake {
             let stream = Weak::clone(&self.this);
-            self.waiting
-                .add(self.context, host.now_ms().saturating_add(ms), stream);
+            self.waiting.add(self.context, host.now_ms().saturating_add(ms), stream);
         }
     }
 
@@ -282,21 +269,12 @@ impl<F: Filter> Exchange<F> {
         let progress = self.side(side);
         progress.mode = mode(&next);
         match next {
-            Next::Pass | Next::Watch => {
-                *progress = Progress {
-                    shown: 0,
-                    held: false,
-                    headers_gone: true,
-                    ..*progress
-                };
+            Next::Pass | Next::Watch | Next::End => {
+                *progress = Progress { shown: 0, held: false, headers_gone: true, ..*progress };
                 Action::Continue
             }
             Next::Hold | Next::Whole { .. } => {
-                *progress = Progress {
-                    shown: size,
-                    held: true,
-                    ..*progress
-                };
+                *progress = Progress { shown: size, held: true, ..*progress };
                 Action::Pause
             }
             Next::Reply(reply) => {
@@ -313,28 +291,15 @@ impl<F: Filter> Exchange<F> {
 
     /// Lets the filter decide outside of a callback of the stream, and resumes what it lets go.
     fn decide_later(&mut self, call: impl FnOnce(&mut F, &mut Envoy) -> Option<Next>) {
-        let side = if self.response.held {
-            Side::Response
-        } else {
-            Side::Request
-        };
-        let Progress {
-            headers_gone,
-            ended,
-            shown,
-            held,
-            ..
-        } = *self.side(side);
-        let mut host = Envoy {
-            plugin: F::NAME,
-            headers_held: !headers_gone,
-            complete: ended,
-            ..Envoy::default()
-        };
+        let side = if self.response.held { Side::Response } else { Side::Request };
+        let Progress { headers_gone, ended, shown, held, .. } = *self.side(side);
+        let mut host =
+            Envoy { plugin: F::NAME, headers_held: !headers_gone, complete: ended, ..Envoy::default() };
         let next = self.filter.as_mut().and_then(|filter| call(filter, &mut host));
         self.settle(&host);
         let Some(next) = next else { return };
-        let goes_on = self.apply(side, next, host.replaced.unwrap_or(shown)) == Action::Continue;
+        let goes_on = self.apply(side, next, host.replaced.unwrap_or(shown).saturating_add(host.added))
+            == Action::Continue;
         if held && goes_on {
             abi::resume(side);
         }
@@ -342,11 +307,8 @@ impl<F: Filter> Exchange<F> {
 
     fn done(&mut self) {
         self.waiting.remove(self.context);
-        if let Some(filter) = &mut self.filter {
-            filter.on_done(&mut Envoy {
-                plugin: F::NAME,
-                ..Envoy::default()
-            });
+        if let Some(mut filter) = self.filter.take() {
+            filter.on_done(&mut Envoy { plugin: F::NAME, ..Envoy::default() });
         }
     }
 }
@@ -364,6 +326,7 @@ fn mode(next: &Next) -> Mode {
     match next {
         Next::Pass => Mode::Pass,
         Next::Watch => Mode::Watch,
+        Next::End => Mode::End,
         Next::Hold => Mode::Hold,
         Next::Whole { max_bytes } => Mode::Whole(*max_bytes),
         Next::Reply(_) => Mode::Replied,
@@ -383,22 +346,11 @@ fn too_large(max_bytes: usize) -> Next {
 
 /// Answers the client, and publishes which error it was.
 fn send(reply: &LocalReply) {
-    let headers: Vec<(&str, &str)> = reply
-        .headers
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
-    let error = headers
-        .iter()
-        .find(|(name, _)| *name == ERROR_HEADER)
-        .map(|(_, code)| *code);
+    let headers: Vec<(&str, &str)> =
+        reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let error = headers.iter().find(|(name, _)| *name == ERROR_HEADER).map(|(_, code)| *code);
     if let Some(code) = error {
         abi::set_property(context::ERROR.0.as_bytes(), code.as_bytes());
     }
-    abi::send_reply(
-        reply.status,
-        &headers,
-        reply.body.as_bytes(),
-        error.unwrap_or("sluice"),
-    );
+    abi::send_reply(reply.status, &headers, reply.body.as_bytes(), error.unwrap_or("sluice"));
 }
