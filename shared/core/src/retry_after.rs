@@ -26,22 +26,10 @@ const UNITS: &[(&str, u64)] = &[
 const LIMITS: &[(&str, &str)] = &[
     ("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
     ("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
-    (
-        "anthropic-ratelimit-requests-remaining",
-        "anthropic-ratelimit-requests-reset",
-    ),
-    (
-        "anthropic-ratelimit-tokens-remaining",
-        "anthropic-ratelimit-tokens-reset",
-    ),
-    (
-        "anthropic-ratelimit-input-tokens-remaining",
-        "anthropic-ratelimit-input-tokens-reset",
-    ),
-    (
-        "anthropic-ratelimit-output-tokens-remaining",
-        "anthropic-ratelimit-output-tokens-reset",
-    ),
+    ("anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset"),
+    ("anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset"),
+    ("anthropic-ratelimit-input-tokens-remaining", "anthropic-ratelimit-input-tokens-reset"),
+    ("anthropic-ratelimit-output-tokens-remaining", "anthropic-ratelimit-output-tokens-reset"),
 ];
 
 /// Milliseconds to wait, rounded up: `retry-after-ms`, else `retry-after`, else the limit that is used up, else
@@ -49,17 +37,11 @@ const LIMITS: &[(&str, &str)] = &[
 /// (Azure sends `0` and `-1` for "unknown"). Not capped.
 #[must_use]
 pub fn wait_ms(headers: &Headers, now_ms: u64) -> Option<u64> {
-    let retry_after_ms = headers
-        .text("retry-after-ms")
-        .and_then(|text| decimal_ns(text.trim(), NS_PER_MS));
+    let retry_after_ms = headers.text("retry-after-ms").and_then(|text| decimal_ns(text.trim(), NS_PER_MS));
     retry_after_ms
         .map(to_ms)
         .filter(|ms| *ms > 0)
-        .or_else(|| {
-            headers
-                .text("retry-after")
-                .and_then(|text| moment_ms(text, now_ms))
-        })
+        .or_else(|| headers.text("retry-after").and_then(|text| moment_ms(text, now_ms)))
         .or_else(|| limit_ms(headers, now_ms))
 }
 
@@ -96,16 +78,8 @@ fn decimal_ns(text: &str, unit_ns: u64) -> Option<u64> {
     if whole.len().saturating_add(fraction.len()) == 0 || !digits(whole) || !digits(fraction) {
         return None;
     }
-    let whole = if whole.is_empty() {
-        0
-    } else {
-        whole.parse::<u64>().unwrap_or(u64::MAX)
-    };
-    Some(
-        whole
-            .saturating_mul(unit_ns)
-            .saturating_add(fraction_ns(fraction, unit_ns)),
-    )
+    let whole = if whole.is_empty() { 0 } else { whole.parse::<u64>().unwrap_or(u64::MAX) };
+    Some(whole.saturating_mul(unit_ns).saturating_add(fraction_ns(fraction, unit_ns)))
 }
 
 fn fraction_ns(digits: &str, unit_ns: u64) -> u64 {
@@ -124,10 +98,8 @@ fn duration_ns(text: &str) -> Option<u64> {
     let mut sum: u64 = 0;
     while !rest.is_empty() {
         let (number, tail) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit() && c != '.')?);
-        let (unit, tail) = tail.split_at(
-            tail.find(|c: char| c.is_ascii_digit() || c == '.')
-                .unwrap_or(tail.len()),
-        );
+        let (unit, tail) =
+            tail.split_at(tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len()));
         let (_, unit_ns) = UNITS.iter().find(|(name, _)| *name == unit)?;
         sum = sum.saturating_add(decimal_ns(number, *unit_ns)?);
         rest = tail;
@@ -136,10 +108,7 @@ fn duration_ns(text: &str) -> Option<u64> {
 }
 
 fn http_date_ms(text: &str) -> Option<u64> {
-    let at = httpdate::parse_http_date(text)
-        .ok()?
-        .duration_since(UNIX_EPOCH)
-        .ok()?;
+    let at = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
     u64::try_from(at.as_millis()).ok()
 }
 
@@ -148,9 +117,7 @@ fn rfc3339_ms(text: &str) -> Option<u64> {
     let (date, rest) = text.split_once(['T', 't', ' '])?;
     let (time, zone) = rest.split_at(rest.find(['Z', 'z', '+', '-'])?);
     let (clock, fraction) = time.split_once('.').unwrap_or((time, "0"));
-    let local_s = days(date)?
-        .checked_mul(86_400)?
-        .checked_add(numbers(clock, ':')?.seconds()?)?;
+    let local_s = days(date)?.checked_mul(86_400)?.checked_add(numbers(clock, ':')?.seconds()?)?;
     let at_s = u64::try_from(local_s.checked_sub(offset_s(zone)?)?).ok()?;
     let fraction_ms = to_ms(decimal_ns(fraction, 0).map(|_| fraction_ns(fraction, NS_PER_S))?);
     Some(at_s.saturating_mul(1000).saturating_add(fraction_ms))
@@ -174,22 +141,14 @@ impl Three {
     fn seconds(&self) -> Option<i64> {
         let Self(h, m, s) = *self;
         let valid = h < 24 && m < 60 && s <= 60; // 60: a leap second
-        valid.then(|| {
-            h.saturating_mul(3600)
-                .saturating_add(m.saturating_mul(60))
-                .saturating_add(s)
-        })
+        valid.then(|| h.saturating_mul(3600).saturating_add(m.saturating_mul(60)).saturating_add(s))
     }
 }
 
 fn numbers(text: &str, separator: char) -> Option<Three> {
     let number = |part: &str| part.parse::<u32>().ok().map(i64::from);
     let mut parts = text.split(separator);
-    let three = Three(
-        number(parts.next()?)?,
-        number(parts.next()?)?,
-        number(parts.next()?)?,
-    );
+    let three = Three(number(parts.next()?)?, number(parts.next()?)?, number(parts.next()?)?);
     parts.next().is_none().then_some(three)
 }
 
@@ -202,20 +161,10 @@ fn days(date: &str) -> Option<i64> {
     }
     let year = if month <= 2 { year.checked_sub(1)? } else { year };
     let month = month.checked_add(9)?.checked_rem(12)?;
-    let in_year = month
-        .checked_mul(153)?
-        .checked_add(2)?
-        .checked_div(5)?
-        .checked_add(day)?
-        .checked_sub(1)?;
-    let leap_days = year
-        .div_euclid(4)
-        .checked_sub(year.div_euclid(100))?
-        .checked_add(year.div_euclid(400))?;
-    year.checked_mul(365)?
-        .checked_add(leap_days)?
-        .checked_add(in_year)?
-        .checked_sub(719_468)
+    let in_year = month.checked_mul(153)?.checked_add(2)?.checked_div(5)?.checked_add(day)?.checked_sub(1)?;
+    let leap_days =
+        year.div_euclid(4).checked_sub(year.div_euclid(100))?.checked_add(year.div_euclid(400))?;
+    year.checked_mul(365)?.checked_add(leap_days)?.checked_add(in_year)?.checked_sub(719_468)
 }
 
 #[cfg(test)]

@@ -10,9 +10,7 @@ use super::*;
 const NOW_MS: u64 = 1_769_860_800_000;
 
 fn wait(pairs: &[(&str, &str)]) -> Option<u64> {
-    let pairs = pairs
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()));
+    let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()));
     wait_ms(&Headers::new(pairs.collect()), NOW_MS)
 }
 
@@ -85,27 +83,11 @@ type Case = (&'static str, &'static [(&'static str, &'static str)], Option<u64>)
 
 const HEADERS: &[Case] = &[
     ("nothing", &[], None),
-    (
-        "milliseconds",
-        &[("retry-after", "9"), ("retry-after-ms", "1500")],
-        Some(1_500),
-    ),
+    ("milliseconds", &[("retry-after", "9"), ("retry-after-ms", "1500")], Some(1_500)),
     ("fractional milliseconds", &[("retry-after-ms", "12.3")], Some(13)),
-    (
-        "unreadable milliseconds",
-        &[("retry-after-ms", "x"), ("retry-after", "2")],
-        Some(2_000),
-    ),
-    (
-        "zero says nothing",
-        &[("retry-after-ms", "0"), ("retry-after", "0")],
-        None,
-    ),
-    (
-        "retry-after before limits",
-        &[("retry-after", "2"), ("x-ratelimit-reset-tokens", "6m0s")],
-        Some(2_000),
-    ),
+    ("unreadable milliseconds", &[("retry-after-ms", "x"), ("retry-after", "2")], Some(2_000)),
+    ("zero says nothing", &[("retry-after-ms", "0"), ("retry-after", "0")], None),
+    ("retry-after before limits", &[("retry-after", "2"), ("x-ratelimit-reset-tokens", "6m0s")], Some(2_000)),
     (
         "the limit that is used up",
         &[
@@ -128,20 +110,10 @@ const HEADERS: &[Case] = &[
     ),
     (
         "the longer one when none is said to be used up",
-        &[
-            ("x-ratelimit-reset-requests", "1s"),
-            ("x-ratelimit-reset-tokens", "120ms"),
-        ],
+        &[("x-ratelimit-reset-requests", "1s"), ("x-ratelimit-reset-tokens", "120ms")],
         Some(1_000),
     ),
-    (
-        "Azure's unknown",
-        &[
-            ("x-ratelimit-remaining-tokens", "-1"),
-            ("x-ratelimit-reset-tokens", "0"),
-        ],
-        None,
-    ),
+    ("Azure's unknown", &[("x-ratelimit-remaining-tokens", "-1"), ("x-ratelimit-reset-tokens", "0")], None),
     (
         "Anthropic's moments",
         &[
