@@ -5,6 +5,7 @@ pub mod context;
 pub mod filter;
 pub mod glob;
 pub mod json;
+pub mod meter;
 pub mod openai;
 pub mod pick;
 pub mod retry_after;

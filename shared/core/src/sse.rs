@@ -46,10 +46,7 @@ pub fn parse(raw: &[u8]) -> Event<'_> {
 fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
     let end = memchr2(b'\n', b'\r', bytes).unwrap_or(bytes.len());
     let (line, rest) = bytes.split_at_checked(end).unwrap_or((bytes, b""));
-    let rest = rest
-        .strip_prefix(b"\r\n")
-        .or_else(|| rest.get(1..))
-        .unwrap_or_default();
+    let rest = rest.strip_prefix(b"\r\n").or_else(|| rest.get(1..)).unwrap_or_default();
     (line, rest)
 }
 

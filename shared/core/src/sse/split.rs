@@ -67,12 +67,7 @@ impl Splitter {
     /// Keeps events of up to `limit` bytes whole.
     #[must_use]
     pub const fn with_limit(limit: usize) -> Self {
-        Self {
-            carry: Vec::new(),
-            place: Place::LineStart,
-            oversized: false,
-            limit,
-        }
+        Self { carry: Vec::new(), place: Place::LineStart, oversized: false, limit }
     }
 
     /// Takes the next chunk and hands out every piece that it completes.
@@ -156,17 +151,11 @@ impl Splitter {
 
     fn pass_on(&mut self, part: &[u8], each: &mut impl FnMut(Piece<'_>)) {
         if !self.carry.is_empty() {
-            each(Piece::Oversized {
-                bytes: &self.carry,
-                first: true,
-            });
+            each(Piece::Oversized { bytes: &self.carry, first: true });
             self.carry = Vec::new(); // its memory is given back: an event of this size is rare
             self.oversized = true;
         }
-        each(Piece::Oversized {
-            bytes: part,
-            first: !self.oversized,
-        });
+        each(Piece::Oversized { bytes: part, first: !self.oversized });
         self.oversized = true;
     }
 }

@@ -8,14 +8,7 @@ use super::*;
 fn streams() -> BTreeMap<String, Vec<u8>> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/streams");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-    files
-        .map(|f| {
-            (
-                f.file_name().into_string().unwrap(),
-                std::fs::read(f.path()).unwrap(),
-            )
-        })
-        .collect()
+    files.map(|f| (f.file_name().into_string().unwrap(), std::fs::read(f.path()).unwrap())).collect()
 }
 
 /// Raw events of `chunks`; parts of oversized events are put together and marked.
@@ -59,10 +52,7 @@ fn joined(events: &[(bool, Vec<u8>)]) -> Vec<u8> {
 #[test]
 fn every_split_point_of_a_stream_gives_the_same_events() {
     for (name, stream) in streams() {
-        let want: Vec<_> = split_by_lines(&stream)
-            .into_iter()
-            .map(|raw| (true, raw))
-            .collect();
+        let want: Vec<_> = split_by_lines(&stream).into_iter().map(|raw| (true, raw)).collect();
         assert_eq!(split(MAX_EVENT_BYTES, [&stream[..]]), want, "{name} whole");
         assert_eq!(split(MAX_EVENT_BYTES, stream.chunks(1)), want, "{name} by bytes");
         for at in 0..=stream.len() {
@@ -76,10 +66,7 @@ fn every_split_point_of_a_stream_gives_the_same_events() {
 fn line_ends_of_every_kind_end_an_event() {
     for (stream, want) in [
         ("data: a\n\ndata: b\n\n", &["data: a\n\n", "data: b\n\n"][..]),
-        (
-            "data: a\r\n\r\ndata: b\r\n\r\n",
-            &["data: a\r\n\r\n", "data: b\r\n\r\n"],
-        ),
+        ("data: a\r\n\r\ndata: b\r\n\r\n", &["data: a\r\n\r\n", "data: b\r\n\r\n"]),
         ("data: a\r\rdata: b\r\r", &["data: a\r\r", "data: b\r\r"]),
         ("data: a\n\r\ndata: b\r\n\n", &["data: a\n\r\n", "data: b\r\n\n"]),
         ("data: a\n\r", &["data: a\n\r"]),
@@ -91,10 +78,7 @@ fn line_ends_of_every_kind_end_an_event() {
     ] {
         for size in 1..=stream.len().max(1) {
             let got = split(64, stream.as_bytes().chunks(size));
-            let got: Vec<_> = got
-                .iter()
-                .map(|(_, raw)| std::str::from_utf8(raw).unwrap())
-                .collect();
+            let got: Vec<_> = got.iter().map(|(_, raw)| std::str::from_utf8(raw).unwrap()).collect();
             assert_eq!(got, want, "{stream:?} in chunks of {size}");
         }
     }

@@ -1,0 +1,42 @@
+//! What a meter says of one event, and of a stream's end.
+
+/// What one event means to whoever waits for an answer to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Nothing yet: a comment, a keep-alive, a role, usage, a step of the protocol.
+    Nothing,
+    /// The model says something, or calls a tool.
+    Content,
+    /// A finish reason or the terminator. With `empty`, no content came before it.
+    Finished {
+        /// No content came before.
+        empty: bool,
+    },
+    /// The provider reports an error; [`super::Meter::error`] has its code.
+    Error,
+    /// The data is not one JSON object.
+    Invalid,
+}
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// With its terminator.
+    Complete,
+    /// After an error event.
+    ErrorEvent,
+    /// Without either.
+    Unterminated,
+}
+
+impl StreamEnd {
+    /// Its name in the fact [`crate::context::STREAM_END`].
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::ErrorEvent => "error_event",
+            Self::Unterminated => "unterminated",
+        }
+    }
+}
