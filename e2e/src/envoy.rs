@@ -1,0 +1,91 @@
+//! An Envoy with a configuration written by hand, for plugins loaded one by one.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::ports::Port;
+use crate::process::{self, Process};
+use crate::{client, wait};
+
+/// A running Envoy; stops when dropped.
+pub struct Envoy {
+    process: Process,
+    port: Port,
+    admin: Port,
+    folder: TempDir,
+}
+
+/// The Envoy to test, from `ENVOY_BIN`.
+#[must_use]
+#[track_caller]
+pub fn binary() -> PathBuf {
+    std::env::var_os("ENVOY_BIN").map(PathBuf::from).expect("ENVOY_BIN names the Envoy to test with")
+}
+
+/// The module of a plugin, as `scripts/build-wasm` made it.
+#[must_use]
+#[track_caller]
+pub fn module(plugin: &str) -> PathBuf {
+    let path = checkout().join("dist").join(format!("{plugin}.wasm"));
+    assert!(path.is_file(), "{} is missing: run scripts/build-wasm", path.display());
+    path
+}
+
+/// Root of the checkout.
+#[must_use]
+pub fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").to_owned()
+}
+
+impl Envoy {
+    /// Starts Envoy with `config`, in which `{listen}` and `{admin}` stand for port numbers; waits until it
+    /// takes connections.
+    #[must_use]
+    #[track_caller]
+    pub fn start(config: &str) -> Self {
+        let (port, admin) = (Port::free(), Port::free());
+        let folder = TempDir::new().expect("a temporary folder");
+        let file = folder.path().join("envoy.yaml");
+        let config = config.replace("{listen}", &port.number().to_string());
+        let config = config.replace("{admin}", &admin.number().to_string());
+        std::fs::write(&file, config).expect("a file in the test's folder");
+        let mut command = Command::new(binary());
+        command.arg("-c").arg(&file).args(["--use-dynamic-base-id", "--concurrency", "1"]);
+        let process = Process::start("envoy", &mut command, folder.path());
+        let mut envoy = Self { process, port, admin, folder };
+        let admin = envoy.admin();
+        envoy.process.until("Envoy is ready", |_| is_live(admin).then_some(()));
+        envoy
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port.number()).into()
+    }
+
+    /// Envoy's admin interface.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.admin.number()).into()
+    }
+
+    /// What Envoy has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        process::read(&self.folder.path().join("stderr"))
+    }
+
+    /// Waits until Envoy's log contains `text`.
+    #[track_caller]
+    pub fn wait_log(&self, text: &str) {
+        wait::until(&format!("{text:?} in Envoy's log"), || self.log().contains(text).then_some(()));
+    }
+}
+
+fn is_live(admin: SocketAddr) -> bool {
+    std::net::TcpStream::connect(admin).is_ok() && client::get(admin, "/ready").status == 200
+}

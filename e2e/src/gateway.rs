@@ -1,0 +1,248 @@
+//! `sluice run` with a gateway.yaml of the test's own: started, changed live, watched through its log, stopped.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::client::{self, Reply};
+use crate::envoy;
+use crate::ports::Port;
+use crate::process::{self, Process};
+use crate::wait;
+
+/// A running gateway; stops when dropped.
+pub struct Gateway {
+    process: Process,
+    port: Port,
+    admin: Port,
+    folder: TempDir,
+}
+
+/// How to start a gateway.
+#[derive(Clone, Debug)]
+pub struct Options {
+    concurrency: usize,
+    environment: Vec<(String, String)>,
+    files: Vec<(String, String)>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { concurrency: 1, environment: Vec::new(), files: Vec::new() }
+    }
+}
+
+impl Options {
+    /// Envoy workers; 1 unless told.
+    #[must_use]
+    pub const fn workers(mut self, count: usize) -> Self {
+        self.concurrency = count;
+        self
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Writes a file beside gateway.yaml before the start; `{folder}` in the YAML is that folder.
+    #[must_use]
+    pub fn file(mut self, name: &str, content: &str) -> Self {
+        self.files.push((name.to_owned(), content.to_owned()));
+        self
+    }
+
+    /// Starts the gateway; see [`Gateway::start`].
+    #[must_use]
+    #[track_caller]
+    pub fn start(&self, yaml: &str) -> Gateway {
+        let (port, admin) = (Port::free(), Port::free());
+        let folder = TempDir::new().expect("a temporary folder");
+        for (name, content) in &self.files {
+            replace(&folder.path().join(name), content);
+        }
+        replace(&folder.path().join("gateway.yaml"), &complete(yaml, &port, &admin, folder.path()));
+        let mut command = self.command(folder.path());
+        let mut process = Process::start("sluice", &mut command, folder.path());
+        let want = format!("ready on 127.0.0.1:{}", port.number());
+        process.until(&want, |process| process.stderr().contains(&want).then_some(()));
+        Gateway { process, port, admin, folder }
+    }
+
+    fn command(&self, folder: &Path) -> Command {
+        let mut command = Command::new(binary());
+        command.current_dir(envoy::checkout()).env("ENVOY_BIN", envoy::binary());
+        command.arg("run").arg(folder.join("gateway.yaml"));
+        command.arg("--access-log").arg(folder.join("access.log"));
+        command.arg("--envoy-log").arg(folder.join("envoy.log"));
+        command.arg("--concurrency").arg(self.concurrency.to_string());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
+/// The `sluice` command to test: `SLUICE_BIN`, or the one that cargo built beside this test.
+#[must_use]
+#[track_caller]
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("SLUICE_BIN") {
+        return path.into();
+    }
+    let test = std::env::current_exe().expect("this test's own path");
+    let path = test.ancestors().nth(2).expect("a target folder").join("sluice");
+    assert!(path.is_file(), "{} is missing: run `cargo build -p sluice`, or set SLUICE_BIN", path.display());
+    path
+}
+
+impl Gateway {
+    /// Starts a gateway with one worker and waits until it is ready. `yaml` leaves out `version`, `listen` and
+    /// `admin`: ports are the harness's business.
+    #[must_use]
+    #[track_caller]
+    pub fn start(yaml: &str) -> Self {
+        Options::default().start(yaml)
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port.number()).into()
+    }
+
+    /// Base URL for OpenAI's libraries.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/v1", self.address())
+    }
+
+    /// Envoy's admin interface.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.admin.number()).into()
+    }
+
+    /// Posts JSON to `/v1{path}`.
+    #[track_caller]
+    pub fn post(&self, path: &str, body: &Value) -> Reply {
+        client::post(self.address(), &format!("/v1{path}"), body)
+    }
+
+    /// Posts a chat completion.
+    #[track_caller]
+    pub fn chat(&self, body: &Value) -> Reply {
+        self.post("/chat/completions", body)
+    }
+
+    /// What `sluice run` has said on standard error.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        self.process.stderr()
+    }
+
+    /// Envoy's log.
+    #[must_use]
+    pub fn envoy_log(&self) -> String {
+        process::read(&self.folder.path().join("envoy.log"))
+    }
+
+    /// The access log as text.
+    #[must_use]
+    pub fn access_text(&self) -> String {
+        process::read(&self.folder.path().join("access.log"))
+    }
+
+    /// The access log, one JSON object a line.
+    #[must_use]
+    #[track_caller]
+    pub fn access_log(&self) -> Vec<Value> {
+        let text = self.access_text();
+        let complete = text.rfind('\n').map_or("", |end| &text[..end]);
+        complete
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
+            .collect()
+    }
+
+    /// Waits for the access-log line that `is_it` accepts.
+    #[track_caller]
+    pub fn log_line(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        wait::until(&format!("a log line of {what}"), || {
+            self.access_log().into_iter().find(|line| is_it(line))
+        })
+    }
+
+    /// Waits for the `ai_log` of the request that asked for `model`.
+    #[track_caller]
+    pub fn ai_log(&self, model: &str) -> Value {
+        self.log_line(model, |line| line["ai_log"]["model"] == model)["ai_log"].clone()
+    }
+
+    /// The folder of gateway.yaml, and of the logs.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Replaces a file beside gateway.yaml as editors do: a new file, renamed.
+    pub fn replace(&self, name: &str, content: &str) {
+        replace(&self.folder.path().join(name), content);
+    }
+
+    /// Replaces gateway.yaml; the gateway takes the change up by itself.
+    pub fn rewrite(&self, yaml: &str) {
+        self.replace("gateway.yaml", &complete(yaml, &self.port, &self.admin, self.folder.path()));
+    }
+
+    /// Replaces gateway.yaml and waits until `is_applied` holds.
+    #[track_caller]
+    pub fn rewrite_and_wait(&self, yaml: &str, is_applied: impl Fn(&Self) -> bool) {
+        self.rewrite(yaml);
+        wait::until("the new gateway.yaml to be applied", || is_applied(self).then_some(()));
+    }
+
+    /// Sends SIGTERM; the gateway must drain and exit 0.
+    #[track_caller]
+    pub fn stop(mut self) {
+        let status = self.process.stop();
+        assert!(status.is_some_and(|status| status.success()), "after SIGTERM: {status:?}");
+    }
+
+    /// Everything that anybody could read of this gateway: both logs, standard error, Envoy's config dump and
+    /// statistics. A secret must not be in it.
+    #[must_use]
+    #[track_caller]
+    pub fn everything_readable(&self) -> String {
+        let admin = |path| client::get(self.admin(), path).text();
+        [
+            self.access_text(),
+            self.envoy_log(),
+            self.stderr(),
+            admin("/config_dump?include_eds"),
+            admin("/stats"),
+        ]
+        .concat()
+    }
+}
+
+/// A port nobody listens on, as long as this lives: connecting to it is refused.
+#[must_use]
+pub fn closed_port() -> Port {
+    Port::free()
+}
+
+fn complete(yaml: &str, port: &Port, admin: &Port, folder: &Path) -> String {
+    let yaml = yaml.replace("{folder}", &folder.display().to_string());
+    let (port, admin) = (port.number(), admin.number());
+    format!("version: 1\nlisten: 127.0.0.1:{port}\nadmin: 127.0.0.1:{admin}\n{yaml}")
+}
+
+fn replace(path: &Path, content: &str) {
+    let new = path.with_extension("new");
+    std::fs::write(&new, content).expect("a file in the test's folder");
+    std::fs::rename(&new, path).expect("a file in the test's folder");
+}
