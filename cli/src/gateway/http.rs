@@ -1,0 +1,50 @@
+//! Names of HTTP headers in gateway.yaml.
+
+/// Headers that belong to one connection (RFC 9110 section 7.6.1) or that the gateway writes itself.
+const OURS: [(&str, &str); 12] = [
+    ("authorization", "the provider's `keys` are sent in it; write them there"),
+    ("host", "it comes from `url`; remove it"),
+    ("content-length", "the gateway counts the body; remove it"),
+    ("content-type", "it comes from the client; remove it"),
+    ("accept-encoding", "the gateway must be able to read the answer; remove it"),
+    ("connection", "it belongs to one connection; remove it"),
+    ("keep-alive", "it belongs to one connection; remove it"),
+    ("proxy-connection", "it belongs to one connection; remove it"),
+    ("te", "it belongs to one connection; remove it"),
+    ("trailer", "it belongs to one connection; remove it"),
+    ("transfer-encoding", "it belongs to one connection; remove it"),
+    ("upgrade", "it belongs to one connection; remove it"),
+];
+
+/// Prefixes of headers that Envoy or the filters use among themselves.
+const INTERNAL: [&str; 2] = ["x-envoy-", "x-ai-"];
+
+/// A header's name in lower case.
+///
+/// # Errors
+/// It is no token (RFC 9110 section 5.1); what to write instead.
+pub(super) fn header_name(name: &str) -> Result<String, String> {
+    let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    if name.starts_with(':') {
+        return Err("is a pseudo-header; name an ordinary header such as x-team".into());
+    }
+    if name.is_empty() || !name.chars().all(token) {
+        return Err("is no name of a header; write letters, digits and - as in x-team".into());
+    }
+    Ok(name.to_ascii_lowercase())
+}
+
+/// As [`header_name`], for headers that are added to a provider's requests.
+///
+/// # Errors
+/// It is no name, or a header that must not be added; what to write instead.
+pub(super) fn provider_header(name: &str) -> Result<String, String> {
+    let name = header_name(name)?;
+    if let Some((_, why)) = OURS.iter().find(|(ours, _)| *ours == name) {
+        return Err(format!("cannot be added: {why}"));
+    }
+    if INTERNAL.iter().any(|prefix| name.starts_with(prefix)) {
+        return Err("cannot be added: the gateway uses the name itself; choose another".into());
+    }
+    Ok(name)
+}

@@ -1,0 +1,115 @@
+//! Sections `listen`, `tls` and `admin`: where the gateway itself can be reached.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::secret::{self, resolve};
+use super::{ADMIN, LISTEN, Sources};
+use crate::file::tree::Content;
+use crate::file::{Cursor, Fields};
+
+/// The gateway's certificate. Both files were readable when the configuration was checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// File of the certificate chain in PEM, the gateway's own first.
+    pub cert: PathBuf,
+    /// File of the private key in PEM.
+    pub key: PathBuf,
+}
+
+/// What the three sections say together.
+pub(super) struct Listen {
+    pub(super) address: SocketAddr,
+    pub(super) tls: Option<Tls>,
+    pub(super) admin: SocketAddr,
+}
+
+/// Reads `listen: HOST:PORT` with `tls:` beside it, or `listen: {address, tls}`.
+pub(super) fn read(fields: &mut Fields<'_>, sources: &Sources<'_>) -> Option<Listen> {
+    let listen = fields.optional("listen");
+    let beside = fields.optional("tls");
+    let (address, inside) = match &listen {
+        Some(at) if matches!(at.content(), Content::Map(_)) => mapping(at),
+        Some(at) => (Some(at.clone()), None),
+        None => (None, None),
+    };
+    let tls = match (&beside, inside) {
+        (Some(at), Some(_)) => at.refuse("is written inside `listen` too; keep one of them"),
+        (at, inside) => at.clone().or(inside).map_or(Some(None), |at| tls(&at, sources).map(Some)),
+    };
+    let written = listen.is_some();
+    let address = if written { address.and_then(|at| socket(&at, LISTEN)) } else { LISTEN.parse().ok() };
+    let admin = match fields.optional("admin") {
+        Some(at) => socket(&at, ADMIN).and_then(|admin| distinct(&at, admin, address)),
+        None => ADMIN.parse().ok(),
+    };
+    Some(Listen { address: address?, tls: tls?, admin: admin? })
+}
+
+fn mapping<'a>(at: &Cursor<'a>) -> (Option<Cursor<'a>>, Option<Cursor<'a>>) {
+    let Some(mut fields) = at.fields("an address such as 127.0.0.1:10000") else {
+        return (None, None);
+    };
+    let found = (fields.required("address", "`address: 127.0.0.1:10000`"), fields.optional("tls"));
+    fields.finish();
+    found
+}
+
+/// Two listeners cannot share an address.
+fn distinct(at: &Cursor<'_>, admin: SocketAddr, listen: Option<SocketAddr>) -> Option<SocketAddr> {
+    match listen {
+        Some(listen) if listen == admin => at.refuse("is the address of `listen` too; write another port"),
+        _ => Some(admin),
+    }
+}
+
+/// An IP address and a port: Envoy's listeners take no names.
+fn socket(at: &Cursor<'_>, example: &str) -> Option<SocketAddr> {
+    let text = at.text(&format!("an IP address and a port such as {example}"))?;
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.port() == 0 => {
+            at.refuse(format!("{text} has port 0; write a port from 1 to 65535"))
+        }
+        Ok(address) => Some(address),
+        Err(_) => at.refuse(format!("{text:?} is no IP address and port; write {}", advice(text, example))),
+    }
+}
+
+/// What was probably meant by an address that cannot be read.
+fn advice(text: &str, example: &str) -> String {
+    let port = |port: &str| port.parse::<u16>().ok().filter(|port| *port > 0);
+    let (host, number) = text.rsplit_once(':').unwrap_or(("", text));
+    match (host, port(number)) {
+        ("localhost", Some(port)) => format!("127.0.0.1:{port}"),
+        ("" | "*", Some(port)) => format!("127.0.0.1:{port}, or 0.0.0.0:{port} for every address"),
+        _ => example.to_owned(),
+    }
+}
+
+fn tls(at: &Cursor<'_>, sources: &Sources<'_>) -> Option<Tls> {
+    let mut fields = at.fields("`{cert: PATH, key: PATH}`")?.quiet();
+    let cert = fields.required("cert", "the path of a PEM file with the certificate chain");
+    let key = fields.required("key", "the path of a PEM file with the private key");
+    let cert = cert.and_then(|at| pem(&at, sources, "CERTIFICATE-----", "a certificate"));
+    let key = key.and_then(|at| {
+        let path = pem(&at, sources, "PRIVATE KEY-----", "a private key")?;
+        secret::warn_if_readable_by_others(&at, &path);
+        Some(path)
+    });
+    fields.finish();
+    Some(Tls { cert: cert?, key: key? })
+}
+
+/// A file that holds `marker`. The text is not repeated unless it can be a path.
+fn pem(at: &Cursor<'_>, sources: &Sources<'_>, marker: &str, what: &str) -> Option<PathBuf> {
+    let text = at.text("the path of a PEM file")?;
+    if text.contains("-----") || text.contains('\n') {
+        return at.refuse(format!("is {what} itself; write it to a file and its path here"));
+    }
+    let path = resolve(text.strip_prefix("file:").unwrap_or(text), sources);
+    match std::fs::read(&path) {
+        Ok(bytes) if String::from_utf8_lossy(&bytes).contains(marker) => Some(path),
+        Ok(_) => at.refuse(format!("holds no {marker:?} line; name a PEM file with {what}")),
+        Err(error) => at.refuse(format!("{}; write the path of a PEM file", secret::why(&error))),
+    }
+}

@@ -1,0 +1,179 @@
+//! The checked model of `gateway.yaml`: once a [`Gateway`] exists, nothing in it is left to be refused.
+//!
+//! Fields and defaults: `docs/gateway.md`. Every part is read by the module that defines it; [`lint`] then
+//! looks at the parts together for what is allowed but does nothing.
+
+mod address;
+mod http;
+mod lint;
+mod listen;
+mod pattern;
+mod policy;
+mod provider;
+mod rule;
+mod secret;
+mod url;
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+pub use address::{Endpoint, Host, Scheme};
+pub use listen::Tls;
+pub use policy::{Hold, HoldUntil, Log, Retry, Timeouts};
+pub use provider::{Balance, Key, Protocol, Provider, Rotation};
+pub use rule::{Hop, Rule, Sticky, Target, When};
+pub use secret::Secret;
+
+use crate::file::{Cursor, Fields, Place, Report, tree};
+
+/// Clients connect here unless the file says otherwise.
+pub const LISTEN: &str = "127.0.0.1:10000";
+/// Envoy's admin interface unless the file says otherwise.
+pub const ADMIN: &str = "127.0.0.1:9901";
+/// Largest request body in bytes unless the file says otherwise: some images in base64.
+pub const MAX_REQUEST_BODY: u64 = 32 << 20;
+
+/// Sections that later versions will read.
+const NOT_YET: [&str; 7] = ["consumers", "anonymous", "limits", "prices", "redis", "cache", "guard"];
+
+/// Everything that one `gateway.yaml` says, defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gateway {
+    /// Where clients connect.
+    pub listen: std::net::SocketAddr,
+    /// Certificate for clients that speak https; `None`: http.
+    pub tls: Option<Tls>,
+    /// Where Envoy's admin interface listens.
+    pub admin: std::net::SocketAddr,
+    /// Largest request body in bytes.
+    pub max_request_body: u64,
+    /// Who serves models, in the order of the file; names are unique.
+    pub providers: Vec<Provider>,
+    /// The rules, in the order of the file; the first that matches wins. At least one.
+    pub models: Vec<Rule>,
+    /// How long to wait for a provider.
+    pub timeouts: Timeouts,
+    /// When an attempt is followed by another.
+    pub retry: Retry,
+    /// How long an answer is held back until it is known to be good.
+    pub hold: Hold,
+    /// What the access log holds.
+    pub log: Log,
+    /// Files that were read besides gateway.yaml itself: secrets, certificates. A change of one is a change of
+    /// the configuration.
+    pub files: Vec<PathBuf>,
+}
+
+impl Gateway {
+    /// The provider of that name.
+    #[must_use]
+    pub fn provider(&self, name: &str) -> Option<&Provider> {
+        self.providers.iter().find(|provider| provider.name == name)
+    }
+
+    /// Attempts that a request gets when `rule` serves it: `retry.attempts`, or enough to reach the end of
+    /// the rule's chain. At least 1.
+    #[must_use]
+    pub fn attempts(&self, rule: &Rule) -> u32 {
+        let hops = u32::try_from(rule.fallback.len()).unwrap_or(u32::MAX).saturating_add(1);
+        self.retry.attempts.unwrap_or_else(|| self.retry.per_target.saturating_mul(hops))
+    }
+}
+
+/// What a check may look at besides the file.
+pub struct CheckOptions<'a> {
+    /// Looks up an environment variable.
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl CheckOptions<'static> {
+    /// The environment of this process.
+    #[must_use]
+    pub fn process() -> Self {
+        Self { env: &|name| std::env::var(name).ok() }
+    }
+}
+
+/// Reads and checks `file`. The report holds every finding; there is a gateway exactly when none is a mistake.
+#[must_use]
+pub fn load(file: &Path, options: &CheckOptions<'_>) -> (Option<Gateway>, Report) {
+    match std::fs::read(file) {
+        Ok(bytes) => check(file, &bytes, options),
+        Err(error) => {
+            let report = Report::new(file);
+            let why = secret::why(&error);
+            report.mistake(Place::START, "file", format!("{why}; name a file that can be read"));
+            (None, report)
+        }
+    }
+}
+
+/// Checks `bytes` as the content of `file`, whose directory relative paths in it start from.
+#[must_use]
+pub fn check(file: &Path, bytes: &[u8], options: &CheckOptions<'_>) -> (Option<Gateway>, Report) {
+    let report = Report::new(file);
+    let gateway = tree::parse(bytes, &report).and_then(|root| {
+        let directory = file.parent().unwrap_or(Path::new(""));
+        let sources = Sources { directory, env: options.env, files: RefCell::default() };
+        read(&Cursor::root(root, &report), &sources)
+    });
+    if let Some(gateway) = gateway.as_ref().filter(|_| !report.has_mistakes()) {
+        lint::literal_secrets_in(file, gateway, &report);
+    }
+    (gateway.filter(|_| !report.has_mistakes()), report)
+}
+
+/// Where values outside the file come from, and which files were read.
+struct Sources<'a> {
+    directory: &'a Path,
+    env: &'a dyn Fn(&str) -> Option<String>,
+    files: RefCell<Vec<PathBuf>>,
+}
+
+fn read(root: &Cursor<'_>, sources: &Sources<'_>) -> Option<Gateway> {
+    let mut fields = root.fields("sections such as `providers` and `models`")?;
+    version(&mut fields);
+    refuse_not_yet(&mut fields);
+    let listen = listen::read(&mut fields, sources);
+    let max_request_body =
+        fields.optional("max_request_body").map_or(Some(MAX_REQUEST_BODY), |at| at.size(1 << 10..=1 << 30));
+    let providers = provider::read(&mut fields, sources);
+    let models = rule::read(&mut fields, &providers.names);
+    let timeouts = policy::timeouts(&mut fields);
+    let retry = policy::retry(&mut fields);
+    let hold = policy::hold(&mut fields);
+    let log = policy::log(&mut fields);
+    fields.finish();
+    let (listen, providers, models) = (listen?, providers.all?, models?);
+    let gateway = Gateway {
+        listen: listen.address,
+        tls: listen.tls,
+        admin: listen.admin,
+        max_request_body: max_request_body?,
+        providers,
+        models,
+        timeouts: timeouts?,
+        retry: retry?,
+        hold: hold?,
+        log: log?,
+        files: sources.files.take(),
+    };
+    lint::look(root, &gateway);
+    Some(gateway)
+}
+
+/// The file's format; there is one.
+fn version(fields: &mut Fields<'_>) {
+    if let Some(at) = fields.optional("version")
+        && let Some(text) = at.text("1")
+        && text != "1"
+    {
+        at.refuse::<()>(format!("{text:?} is no version that this sluice reads; write 1"));
+    }
+}
+
+fn refuse_not_yet(fields: &mut Fields<'_>) {
+    for name in NOT_YET {
+        fields.not_yet(name, "not supported yet; remove the section");
+    }
+}

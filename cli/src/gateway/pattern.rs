@@ -1,0 +1,125 @@
+//! What can be said about globs without a name to match: how their names begin, what covers what.
+
+use sluice_core::glob::Glob;
+
+/// Stands for `*` in a skeleton. Private use characters, which no name of a model holds.
+const RUN: char = '\u{f8ff}';
+/// Stands for `?` and `[…]` in a skeleton.
+const ONE: char = '\u{f8fe}';
+
+/// Parses a glob as model-router will.
+///
+/// # Errors
+/// What is wrong with it; what to write instead.
+pub(super) fn parse(text: &str) -> Result<Glob, String> {
+    text.parse::<Glob>().map_err(|error| {
+        let mistake = error.mistake.to_string();
+        let advice = if mistake.contains("write") { "" } else { "; write * ? [abc] {a,b} or plain text" };
+        format!("{text:?} is no glob, see its character {}: {mistake}{advice}", error.column)
+    })
+}
+
+/// Whether a name that begins with `prefix` can match `glob`; `true` when it cannot be told.
+pub(super) fn can_begin_with(glob: &str, prefix: &str) -> bool {
+    skeletons(glob).is_none_or(|skeletons| skeletons.iter().any(|skeleton| begins(skeleton, prefix)))
+}
+
+fn begins(skeleton: &str, prefix: &str) -> bool {
+    let mut steps = skeleton.chars();
+    for wanted in prefix.chars() {
+        match steps.next() {
+            Some(RUN) => return true,
+            Some(step) if step == ONE || step == wanted => {}
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Whether every name that matches `inner` certainly matches one of `outer`. May miss a cover, never invents
+/// one: only `*` of an outer glob without `?` and `[…]` can take a private use character, and what takes it
+/// takes everything else in its place as well.
+pub(super) fn covers(outer: &[&str], inner: &str) -> bool {
+    let parsed = |text: &&str| text.parse::<Glob>().ok();
+    let simple = |text: &&&str| !text.contains(['?', '[', RUN, ONE]);
+    let same =
+        inner.parse().is_ok_and(|inner| outer.iter().filter_map(parsed).any(|glob| glob.covers(&inner)));
+    let simple: Vec<Glob> = outer.iter().filter(simple).filter_map(parsed).collect();
+    let taken = |skeleton: &String| simple.iter().any(|glob| glob.matches(skeleton));
+    same || skeletons(inner).is_some_and(|skeletons| skeletons.iter().all(taken))
+}
+
+/// The glob's alternatives, their wildcards replaced by [`RUN`] and [`ONE`].
+fn skeletons(glob: &str) -> Option<Vec<String>> {
+    let mut skeleton = String::new();
+    let mut chars = glob.chars();
+    while let Some(char) = chars.next() {
+        match char {
+            RUN | ONE => return None,
+            '*' => skeleton.push(RUN),
+            '?' => skeleton.push(ONE),
+            '[' => {
+                skip_class(&mut chars);
+                skeleton.push(ONE);
+            }
+            '\\' => skeleton.extend([char].into_iter().chain(chars.next())),
+            _ => skeleton.push(char),
+        }
+    }
+    skeleton.parse::<Glob>().ok()?.literals()
+}
+
+/// Skips to behind the `]` that ends a class.
+fn skip_class(chars: &mut std::str::Chars<'_>) {
+    while let Some(char) = chars.next() {
+        match char {
+            ']' => return,
+            '\\' => drop(chars.next()),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_glob_covers_what_it_certainly_matches() {
+        for (outer, inner, want) in [
+            (&["*"][..], "gpt-*", true),
+            (&["gpt-*"], "gpt-4*", true),
+            (&["gpt-*"], "gpt-4[ab]?", true),
+            (&["gpt-*"], "gpt-4o", true),
+            (&["*-mini"], "gpt-*-mini", true),
+            (&["gpt-*", "o1"], "{gpt-4,o1}", true),
+            (&["gpt-4*"], "gpt-*", false),
+            (&["gpt-?"], "gpt-*", false),
+            (&["gpt-?"], "gpt-?", true),
+            (&["gpt-[!a]"], "gpt-*", false),
+            (&["gpt-4"], "gpt-4*", false),
+            (&["gpt-*"], "{gpt-4,o1}", false),
+            (&["gpt-\\*"], "gpt-*", false),
+            (&["*[!a]"], "*", false),
+        ] {
+            assert_eq!(covers(outer, inner), want, "{outer:?} {inner}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_must_be_one_that_the_glob_lets_through() {
+        for (glob, prefix, want) in [
+            ("openai/*", "openai/", true),
+            ("*", "openai/", true),
+            ("o*", "openai/", true),
+            ("{openai,azure}/*", "azure/", true),
+            ("[oa]penai/*", "openai/", true),
+            ("openai/gpt-4", "openai/", true),
+            ("gpt-*", "openai/", false),
+            ("openai", "openai/", false),
+            ("openai-*", "openai/", false),
+        ] {
+            assert_eq!(can_begin_with(glob, prefix), want, "{glob} {prefix}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Reads section `models`.
+
+use std::collections::BTreeMap;
+
+use super::{Hop, Rule, Sticky, Target, When};
+use crate::file::{Cursor, Fields, did_you_mean};
+use crate::gateway::http::header_name;
+use crate::gateway::pattern;
+
+const RULE: &str = "`{match: \"gpt-*\", targets: [{provider: openai}]}`";
+const TARGET: &str = "`{provider: openai}`";
+const GLOB: &str = "a glob such as \"gpt-4*\"";
+
+/// Reads the section. `providers` are the names that a target may use; none: the section itself is broken.
+pub(in crate::gateway) fn read(fields: &mut Fields<'_>, providers: &[String]) -> Option<Vec<Rule>> {
+    let section = fields.required("models", &format!("a list of rules such as {RULE}"))?;
+    let rules = section.items(&format!("rules such as {RULE}"), false)?;
+    let rules: Vec<_> = rules.iter().map(|at| rule(at, providers)).collect();
+    rules.into_iter().collect()
+}
+
+fn rule(at: &Cursor<'_>, providers: &[String]) -> Option<Rule> {
+    let mut fields = at.fields(&format!("a rule such as {RULE}"))?;
+    let matches = fields.required("match", "`match: \"gpt-4*\"`").and_then(|at| globs(&at));
+    let when = fields.optional("when").map_or(Some(When::default()), |at| when(&at));
+    let strip_prefix = fields.optional("strip_prefix");
+    let strip_prefix = strip_prefix.map_or(Some(None), |at| prefix(&at, matches.as_deref()).map(Some));
+    let sticky = fields.optional("sticky").map_or(Some(Sticky::Request), |at| sticky(&at));
+    let targets = fields.required("targets", &format!("`targets: [{TARGET}]`"));
+    let targets = targets.and_then(|at| targets_of(&at, providers));
+    let fallback = fields.optional("fallback").map_or(Some(Vec::new()), |at| fallback(&at, providers));
+    fields.finish();
+    Some(Rule {
+        matches: matches?,
+        when: when?,
+        strip_prefix: strip_prefix?,
+        sticky: sticky?,
+        targets: targets?,
+        fallback: fallback?,
+    })
+}
+
+fn globs(at: &Cursor<'_>) -> Option<Vec<String>> {
+    let items = at.one_or_more(&format!("{GLOB} or a list of globs"))?;
+    let read: Vec<_> = items.iter().map(glob).collect();
+    read.into_iter().collect()
+}
+
+fn glob(at: &Cursor<'_>) -> Option<String> {
+    let text = at.text(GLOB)?;
+    match pattern::parse(text) {
+        Ok(glob) => Some(glob.as_str().to_owned()),
+        Err(why) => at.refuse(why),
+    }
+}
+
+/// A prefix that no matching name can have would never be taken off.
+fn prefix(at: &Cursor<'_>, globs: Option<&[String]>) -> Option<String> {
+    let text = at.text("the beginning of a model's name such as \"openai/\"")?;
+    match globs {
+        Some(globs) if !globs.iter().any(|glob| pattern::can_begin_with(glob, text)) => at.refuse(format!(
+            "{text:?} begins no name that `match` lets through; write the prefix that `match` begins with"
+        )),
+        _ => Some(text.to_owned()),
+    }
+}
+
+fn sticky(at: &Cursor<'_>) -> Option<Sticky> {
+    let want = "consumer, request or header:NAME";
+    let text = at.text(want)?;
+    match text.split_once(':') {
+        None if text == "consumer" => Some(Sticky::Consumer),
+        None if text == "request" => Some(Sticky::Request),
+        None if text == "header" => at.refuse("names no header; write header:NAME such as header:x-user"),
+        Some(("header", name)) => match header_name(name.trim()) {
+            Ok(name) => Some(Sticky::Header(name)),
+            Err(why) => at.refuse(format!("{name:?} {why}")),
+        },
+        _ => {
+            let advice = did_you_mean(text, ["consumer", "request"].into_iter(), &format!("write {want}"));
+            at.refuse(format!("{text:?} is not known{advice}"))
+        }
+    }
+}
+
+fn when(at: &Cursor<'_>) -> Option<When> {
+    let mut fields = at.fields("conditions such as `{headers: {x-team: search}}`")?;
+    for name in ["consumer", "tier"] {
+        fields.not_yet(name, "not supported yet: needs consumers; remove the condition");
+    }
+    let headers = fields.optional("headers").map_or(Some(BTreeMap::new()), |at| headers(&at));
+    let tokens = 1..=u64::from(u32::MAX);
+    let min =
+        fields.optional("min_input_tokens").map_or(Some(None), |at| at.number(tokens.clone()).map(Some));
+    let max_at = fields.optional("max_input_tokens");
+    let max = max_at.as_ref().map_or(Some(None), |at| at.number(tokens.clone()).map(Some));
+    let has = fields.optional("has").map_or(Some((false, false)), |at| has(&at));
+    fields.finish();
+    let (min_input_tokens, max_input_tokens, (has_tools, has_images)) = (min?, max?, has?);
+    if let (Some(at), Some(min), Some(max)) = (max_at, min_input_tokens, max_input_tokens)
+        && min > max
+    {
+        return at.refuse(format!("{max} is less than min_input_tokens; write {min} or more"));
+    }
+    Some(When { headers: headers?, min_input_tokens, max_input_tokens, has_tools, has_images })
+}
+
+fn headers(at: &Cursor<'_>) -> Option<BTreeMap<String, String>> {
+    let want = "globs by header name such as `{x-team: search*}`";
+    let named = at.fields(want)?.named();
+    let mut read = BTreeMap::new();
+    let mut whole =
+        if named.is_empty() { at.refuse(format!("names no header; write {want}")) } else { Some(()) };
+    for (name, place, at) in named {
+        let name = header_name(&name).map_err(|why| at.refuse_at::<()>(place, why)).ok();
+        let (Some(name), Some(glob)) = (name, glob(&at)) else {
+            whole = None;
+            continue;
+        };
+        if read.contains_key(&name) {
+            whole =
+                at.refuse_at(place, format!("is {name} once more (case does not count); keep one of them"));
+        }
+        read.insert(name, glob);
+    }
+    whole.map(|()| read)
+}
+
+/// Whether tools and whether images are asked for.
+fn has(at: &Cursor<'_>) -> Option<(bool, bool)> {
+    let items = at.items("a list such as [tools, images]", false)?;
+    let read: Vec<_> = items.iter().map(|at| at.choice(&[("tools", true), ("images", false)])).collect();
+    let read: Vec<bool> = read.into_iter().collect::<Option<_>>()?;
+    Some((read.contains(&true), read.contains(&false)))
+}
+
+fn targets_of(at: &Cursor<'_>, providers: &[String]) -> Option<Vec<Target>> {
+    let items = at.items(&format!("targets such as {TARGET}"), false)?;
+    let read: Vec<_> = items.iter().map(|at| target(at, providers)).collect();
+    let read: Vec<(Hop, Option<u32>)> = read.into_iter().collect::<Option<_>>()?;
+    let weights = read.iter().filter(|(_, weight)| weight.is_some()).count();
+    let bare = items.iter().zip(&read).find(|(_, (_, weight))| weight.is_none());
+    let mut good = no_two_alike(&items, &read.iter().map(|(hop, _)| hop).collect::<Vec<_>>());
+    if let (1.., Some((at, _))) = (weights, bare) {
+        good = at.refuse("has no weight, but other targets have; write a weight at every target or at none");
+    }
+    if weights == read.len() && read.iter().all(|(_, weight)| *weight == Some(0)) {
+        good = at.refuse("have only weights of 0, so nobody serves; give at least one target a weight");
+    }
+    good?;
+    Some(read.into_iter().map(|(hop, weight)| Target { hop, weight: weight.unwrap_or(1) }).collect())
+}
+
+fn target(at: &Cursor<'_>, providers: &[String]) -> Option<(Hop, Option<u32>)> {
+    let mut fields = at.fields(&format!("a target such as {TARGET}"))?;
+    let hop = hop(&mut fields, providers);
+    let weight = fields.optional("weight").map_or(Some(None), |at| at.number32(0..=1_000_000).map(Some));
+    fields.finish();
+    Some((hop?, weight?))
+}
+
+fn fallback(at: &Cursor<'_>, providers: &[String]) -> Option<Vec<Hop>> {
+    let items = at.items(&format!("a list of targets such as [{TARGET}]"), true)?;
+    let read: Vec<_> = items.iter().map(|at| next_hop(at, providers)).collect();
+    let read: Vec<Hop> = read.into_iter().collect::<Option<_>>()?;
+    no_two_alike(&items, &read.iter().collect::<Vec<_>>())?;
+    Some(read)
+}
+
+fn next_hop(at: &Cursor<'_>, providers: &[String]) -> Option<Hop> {
+    let mut fields = at.fields(&format!("a target such as {TARGET}"))?;
+    let hop = hop(&mut fields, providers);
+    fields.not_yet("weight", "has no effect, as fallbacks are tried in order; remove it");
+    fields.finish();
+    hop
+}
+
+fn hop(fields: &mut Fields<'_>, providers: &[String]) -> Option<Hop> {
+    let provider = fields.required("provider", "`provider: NAME`").and_then(|at| provider(&at, providers));
+    let model = fields.optional("model").map_or(Some(None), |at| model(&at).map(Some));
+    Some(Hop { provider: provider?, model: model? })
+}
+
+fn provider(at: &Cursor<'_>, providers: &[String]) -> Option<String> {
+    let name = at.text("the name of a provider")?;
+    if providers.is_empty() || providers.iter().any(|known| known == name) {
+        return Some(name.to_owned());
+    }
+    let known = format!("the providers are {}", providers.join(", "));
+    let advice = did_you_mean(name, providers.iter().map(String::as_str), &known);
+    at.refuse(format!("no provider named {name:?}{advice}"))
+}
+
+fn model(at: &Cursor<'_>) -> Option<String> {
+    let text = at.text("the name of a model")?;
+    if text.chars().any(char::is_control) {
+        return at.refuse("holds a control character; write the name of a model in one line");
+    }
+    if text.contains('*') {
+        return at
+            .refuse(format!("{text:?} is a glob, but is sent as it stands; write the name of one model"));
+    }
+    Some(text.to_owned())
+}
+
+/// Two entries that are the same are one with a wrong weight, or a slip.
+fn no_two_alike(items: &[Cursor<'_>], hops: &[&Hop]) -> Option<()> {
+    let mut good = Some(());
+    for (at, (cursor, hop)) in items.iter().zip(hops).enumerate() {
+        let earlier = hops.iter().take(at).position(|earlier| earlier == hop);
+        if let Some(earlier) = earlier.and_then(|earlier| items.get(earlier)) {
+            let path = earlier.path();
+            good = cursor.refuse(format!("is the same provider and model as {path}; remove one of them"));
+        }
+    }
+    good
+}

@@ -1,0 +1,7 @@
+//! `sluice`: checks, renders, runs and explains one `gateway.yaml`.
+//!
+//! [`file`] reads YAML and keeps the place of every value, [`gateway`] is the checked model of the file, and
+//! each subcommand of the binary is a function over that model.
+
+pub mod file;
+pub mod gateway;
