@@ -49,6 +49,8 @@ facts! {
     ATTEMPT_START = "ai.attempt_start_ms";
     /// How the running attempt broke off, when it ended without an answer. Written by `fallback`.
     ATTEMPT_BROKE = "ai.attempt_broke";
+    /// Milliseconds since the epoch when it broke off. Written by `fallback`.
+    ATTEMPT_ENDED = "ai.attempt_ended_ms";
     /// Provider of the running attempt. Written by `provider-adapter`.
     PROVIDER = "ai.provider";
     /// Model sent in the running attempt. Written by `provider-adapter`.

@@ -5,6 +5,8 @@
 
 use serde_json::json;
 
+use crate::openai::Operation;
+
 /// Header that tells an error of the gateway from one of a provider; its value is the code.
 pub const ERROR_HEADER: &str = "x-sluice-error";
 
@@ -84,6 +86,28 @@ impl Code {
     }
 }
 
+/// The error event that ends a stream which cannot go on, in the protocol of its `operation`.
+///
+/// It opens with a blank line: the stream may have broken off within an event.
+/// Shapes: OpenAI's SDKs raise on a `data` with an `error` member; Responses and Messages have an event of their
+/// own (<https://platform.openai.com/docs/api-reference/responses-streaming/error>,
+/// <https://docs.anthropic.com/en/docs/build-with-claude/streaming#error-events>).
+#[must_use]
+pub fn stream_event(operation: Operation, code: Code, message: &str) -> String {
+    let name = code.name();
+    match operation {
+        Operation::Responses => {
+            let event = json!({"type": "error", "code": name, "message": message, "param": null});
+            format!("\n\nevent: error\ndata: {event}\n\n")
+        }
+        Operation::Messages => {
+            let event = json!({"type": "error", "error": {"type": "api_error", "message": message}});
+            format!("\n\nevent: error\ndata: {event}\n\n")
+        }
+        _ => format!("\n\ndata: {}\n\n", code.body(None, message)),
+    }
+}
+
 /// A response made by the gateway itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalReply {
@@ -99,27 +123,17 @@ impl LocalReply {
     /// An error in OpenAI's shape; `param` names the request member at fault.
     #[must_use]
     pub fn error(code: Code, param: Option<&str>, message: &str) -> Self {
-        let mut headers = vec![
-            ("content-type", "application/json".to_owned()),
-            (ERROR_HEADER, code.name().to_owned()),
-        ];
+        let mut headers =
+            vec![("content-type", "application/json".to_owned()), (ERROR_HEADER, code.name().to_owned())];
         if code.is_terminal() {
             headers.push(("x-should-retry", "false".to_owned()));
         }
-        Self {
-            status: code.status(),
-            headers,
-            body: code.body(param, message),
-        }
+        Self { status: code.status(), headers, body: code.body(param, message) }
     }
 
     /// A 200 with a JSON body.
     #[must_use]
     pub fn json(body: String) -> Self {
-        Self {
-            status: 200,
-            headers: vec![("content-type", "application/json".to_owned())],
-            body,
-        }
+        Self { status: 200, headers: vec![("content-type", "application/json".to_owned())], body }
     }
 }

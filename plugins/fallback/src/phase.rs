@@ -1,0 +1,275 @@
+//! How an attempt goes: waiting for an answer, held at the gate, on its way to the client, or failed.
+
+use std::mem;
+
+use sluice_core::context;
+use sluice_core::filter::{Headers, Host, Next, Side};
+use sluice_core::meter::StreamEnd;
+use sluice_core::openai::Operation;
+use sluice_core::openai::error::{Code, ERROR_HEADER, LocalReply, stream_event};
+
+use crate::attempt::Attempt;
+use crate::config::Until;
+use crate::gate::{Fault, Gate, Verdict, judge_whole};
+use crate::{Fallback, RETRY_HEADER};
+
+/// Said to the client when a stream stops without its terminator.
+const UNTERMINATED: &str = "The provider ended the stream before it was complete.";
+
+/// Where an attempt stands.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// No request has been seen.
+    Idle,
+    /// The provider has not answered.
+    Waiting(Attempt),
+    /// A stream is held until it proves good.
+    Gate { attempt: Attempt, operation: Operation, gate: Box<Gate>, held: usize },
+    /// A whole body is held until it is complete.
+    Whole { attempt: Attempt, operation: Operation },
+    /// A stream is on its way; without a `gate`, the meter in front of us watches for its terminator.
+    Committed { operation: Operation, gate: Option<Box<Gate>> },
+    /// The attempt has failed; should Envoy not try again after all, this is what the client reads.
+    Failed { body: Vec<u8> },
+    /// Nothing more to do.
+    Over,
+}
+
+impl Fallback {
+    pub(crate) fn begin(&mut self, host: &mut dyn Host) {
+        self.phase = Phase::Waiting(Attempt::begin(host));
+    }
+
+    pub(crate) fn judge_headers(&mut self, host: &mut dyn Host, end: bool) -> Next {
+        let Phase::Waiting(attempt) = mem::replace(&mut self.phase, Phase::Over) else {
+            return Next::Pass;
+        };
+        let headers = host.headers(Side::Response);
+        let status = headers.text(":status").and_then(|status| status.parse().ok()).unwrap_or(0);
+        if self.config.fails(status) {
+            let verdict = format!("status_{status}");
+            return self.fail(host, &attempt, status, &verdict, &format!("status {status}"));
+        }
+        if !(200..300).contains(&status) {
+            attempt.close(host, status, &format!("status_{status}"));
+            return Next::Pass;
+        }
+        self.judge_answer(host, attempt, &headers, end)
+    }
+
+    /// A 2xx: what it promises decides how it is looked at.
+    fn judge_answer(&mut self, host: &mut dyn Host, attempt: Attempt, headers: &Headers, end: bool) -> Next {
+        let operation = operation(host);
+        let wants = context::STREAM.get(host).map(|stream| stream == "true");
+        let shape = Shape::of(headers);
+        let fits = match shape {
+            Shape::Stream => wants != Some(false),
+            Shape::Json => wants != Some(true),
+            Shape::Unread => true,
+            Shape::Other => false,
+        };
+        if operation == Operation::Other || (shape == Shape::Unread && !end) {
+            return Next::Pass;
+        }
+        if !fits {
+            return self.fault(host, &attempt, Fault::ContentType);
+        }
+        if end {
+            return self.fault(host, &attempt, Fault::Empty);
+        }
+        if self.config.hold.until == Until::Headers {
+            return if shape == Shape::Stream { self.commit(host, operation, None) } else { Next::Pass };
+        }
+        host.wake_after(self.config.hold.max_ms);
+        if shape == Shape::Stream {
+            self.phase = Phase::Gate { attempt, operation, gate: Box::new(Gate::new(operation)), held: 0 };
+            return Next::Hold;
+        }
+        self.phase = Phase::Whole { attempt, operation };
+        Next::Whole { max_bytes: self.config.hold.max_bytes }
+    }
+
+    pub(crate) fn judge_part(&mut self, host: &mut dyn Host, part: &[u8], end: bool) -> Next {
+        match mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Gate { attempt, operation, mut gate, held } => match gate.feed(part, end) {
+                Verdict::Bad(fault) => self.fault(host, &attempt, fault),
+                Verdict::Open if held.saturating_add(part.len()) <= self.config.hold.max_bytes => {
+                    let held = held.saturating_add(part.len());
+                    self.phase = Phase::Gate { attempt, operation, gate, held };
+                    Next::Hold
+                }
+                Verdict::Open | Verdict::Good => {
+                    let next = self.commit(host, operation, Some(gate));
+                    if end { self.close_stream(host) } else { next }
+                }
+            },
+            Phase::Whole { attempt, operation } if end => match judge_whole(operation, part) {
+                Verdict::Bad(fault) => self.fault(host, &attempt, fault),
+                Verdict::Open | Verdict::Good => Next::Pass,
+            },
+            Phase::Committed { operation, gate } => self.watch(host, operation, gate, part, end),
+            Phase::Failed { body } => {
+                host.set_body(Side::Response, &body);
+                self.phase = Phase::Failed { body: Vec::new() };
+                if end { Next::Pass } else { Next::Watch }
+            }
+            // A whole body over the bound, or a part nobody waits for.
+            _ => Next::Pass,
+        }
+    }
+
+    /// Lets a stream go. Its end is told by the meter in front of us, or else watched for here.
+    fn commit(&mut self, host: &dyn Host, operation: Operation, gate: Option<Box<Gate>>) -> Next {
+        if context::METER.get(host).is_some() {
+            self.phase = Phase::Committed { operation, gate: None };
+            return Next::End;
+        }
+        let gate = gate.unwrap_or_else(|| Box::new(Gate::new(operation)));
+        self.phase = Phase::Committed { operation, gate: Some(gate) };
+        Next::Watch
+    }
+
+    fn watch(
+        &mut self,
+        host: &mut dyn Host,
+        operation: Operation,
+        mut gate: Option<Box<Gate>>,
+        part: &[u8],
+        end: bool,
+    ) -> Next {
+        if let Some(gate) = &mut gate {
+            gate.feed(part, end);
+        }
+        let next = if gate.is_some() { Next::Watch } else { Next::End };
+        self.phase = Phase::Committed { operation, gate };
+        if end { self.close_stream(host) } else { next }
+    }
+
+    /// The provider has ended the stream: one that lacks its terminator gets an error event instead.
+    fn close_stream(&mut self, host: &mut dyn Host) -> Next {
+        if let Phase::Committed { operation, gate } = mem::replace(&mut self.phase, Phase::Over) {
+            let unterminated = match gate {
+                Some(gate) => gate.is_unterminated(),
+                None => context::STREAM_END.get(host).as_deref() == Some(StreamEnd::Unterminated.name()),
+            };
+            if unterminated {
+                let event = stream_event(operation, Code::UpstreamError, UNTERMINATED);
+                host.append_body(Side::Response, event.as_bytes());
+                context::ERROR.set(host, Code::UpstreamError.name());
+            }
+        }
+        Next::Pass
+    }
+
+    /// The hold has lasted long enough.
+    pub(crate) fn release(&mut self, host: &mut dyn Host) -> Option<Next> {
+        match mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Gate { operation, gate, .. } => Some(self.commit(host, operation, Some(gate))),
+            Phase::Whole { .. } => Some(Next::Pass),
+            other => {
+                self.phase = other;
+                None
+            }
+        }
+    }
+
+    fn fault(&mut self, host: &mut dyn Host, attempt: &Attempt, fault: Fault) -> Next {
+        self.fail(host, attempt, 200, fault.name(), fault.words())
+    }
+
+    /// Hands the attempt back to Envoy for another; the last one is answered here, for a reply made in this stage
+    /// is final.
+    fn fail(
+        &mut self,
+        host: &mut dyn Host,
+        attempt: &Attempt,
+        status: u16,
+        verdict: &str,
+        words: &str,
+    ) -> Next {
+        attempt.close(host, status, verdict);
+        attempt.lament(host, words);
+        let tried = context::TRIED.get(host).unwrap_or_default();
+        let message = format!("No provider answered. Tried: {tried}.");
+        if attempt.is_last() {
+            let mut reply = LocalReply::error(Code::UpstreamError, None, &message);
+            reply.headers.extend(retry_after(host));
+            return Next::Reply(reply);
+        }
+        let code = Code::UpstreamError;
+        host.set_header(Side::Response, ":status", &code.status().to_string());
+        host.set_header(Side::Response, RETRY_HEADER, verdict);
+        host.set_header(Side::Response, ERROR_HEADER, code.name());
+        host.set_header(Side::Response, "content-type", "application/json");
+        host.remove_header(Side::Response, "content-encoding");
+        host.remove_header(Side::Response, "content-length");
+        self.phase = Phase::Failed { body: code.body(None, &message).into_bytes() };
+        Next::Watch
+    }
+
+    /// The attempt is over. If it broke off unanswered, how is told here, where alone Envoy says it.
+    pub(crate) fn finish(&mut self, host: &mut dyn Host) {
+        let (Phase::Waiting(attempt) | Phase::Gate { attempt, .. } | Phase::Whole { attempt, .. }) =
+            &self.phase
+        else {
+            return;
+        };
+        let connect =
+            host.attribute(&["upstream", "transport_failure_reason"]).is_some_and(|why| !why.is_empty());
+        let (verdict, words) = if connect {
+            ("connect_failure", "connection failed")
+        } else if self.config.first_token_ms.is_some_and(|limit| attempt.age_ms(host) >= limit) {
+            ("timeout", "no answer in time")
+        } else {
+            ("reset", "connection broken")
+        };
+        context::ATTEMPT_BROKE.set(host, verdict);
+        let now_ms = host.now_ms();
+        context::ATTEMPT_ENDED.set_number(host, now_ms);
+        attempt.lament(host, words);
+    }
+}
+
+/// The provider's wish for when to come back, passed on with the error that ends the chain.
+fn retry_after(host: &dyn Host) -> Option<(&'static str, String)> {
+    let value = host.header(Side::Response, "retry-after")?;
+    Some(("retry-after", String::from_utf8(value).ok()?))
+}
+
+/// What was asked for; without the router's fact, told from the path.
+fn operation(host: &dyn Host) -> Operation {
+    context::OPERATION.get(host).map_or_else(
+        || {
+            let path = host.header(Side::Request, ":path").unwrap_or_default();
+            Operation::of_path(&String::from_utf8_lossy(&path))
+        },
+        |name| Operation::from_name(&name),
+    )
+}
+
+/// What a response's headers promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    Stream,
+    Json,
+    /// Encoded, so that nobody here can read it.
+    Unread,
+    Other,
+}
+
+impl Shape {
+    fn of(headers: &Headers) -> Self {
+        let encoding = headers.text("content-encoding").unwrap_or_default();
+        if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {
+            return Self::Unread;
+        }
+        let kind = headers.text("content-type").unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match kind.as_str() {
+            "text/event-stream" => Self::Stream,
+            "application/json" => Self::Json,
+            kind if kind.ends_with("+json") => Self::Json,
+            _ => Self::Other,
+        }
+    }
+}
