@@ -1,0 +1,153 @@
+//! The request of one attempt: what it asks for, and how it is written for its provider.
+
+use sluice_core::context::{self, Fact};
+use sluice_core::filter::{Headers, Host, Level, Next, Side};
+use sluice_core::meter::estimate;
+use sluice_core::openai::Operation;
+use sluice_core::target::Target;
+
+use crate::config::Config;
+use crate::{body, egress, form};
+
+/// Largest request body that is rewritten, in bytes. The gateway stage has bounded it already; this is only the
+/// most that a Wasm module can address.
+const MAX_BODY_BYTES: usize = 0xffff_ffff;
+
+/// Facts of an answer. An attempt that failed may have left some, which would be wrong of the next answer.
+const ANSWER: &[Fact] = &[
+    context::RESPONSE_MODEL,
+    context::METER,
+    context::INPUT_TOKENS,
+    context::OUTPUT_TOKENS,
+    context::CACHED_TOKENS,
+    context::REASONING_TOKENS,
+    context::USAGE_SOURCE,
+    context::TTFT_MS,
+    context::FINISH_REASON,
+    context::STREAM_END,
+];
+
+/// What a body is, as far as it can be rewritten.
+enum Body {
+    Json,
+    /// A multipart form with this boundary.
+    Form(String),
+    Other,
+}
+
+/// One attempt on its way to the provider.
+pub(crate) struct Attempt {
+    pub(crate) operation: Operation,
+    /// Milliseconds since the epoch when it reached this filter.
+    pub(crate) began_ms: u64,
+    /// Tokens of its input, before the provider counts them.
+    pub(crate) input_estimate: u64,
+    /// The answer's stream will hold usage that the client did not ask for.
+    pub(crate) forced_usage: bool,
+    /// Model to put into the body.
+    model: Option<String>,
+    body: Body,
+}
+
+impl Attempt {
+    /// Writes the head of the attempt for its provider, and tells what to do with its body.
+    pub(crate) fn begin(host: &mut dyn Host, config: &Config, end: bool) -> (Self, Next) {
+        let headers = host.headers(Side::Request);
+        let path = headers.text(":path").unwrap_or_default();
+        let mut attempt = Self::new(host, &headers, path);
+        if headers.text("x-envoy-attempt-count").is_some_and(|count| count != "1") {
+            forget(host);
+        }
+        let has_key = context::PROVIDER_KEY.get(host).is_some();
+        for name in egress::unwanted(&headers, &config.pass_headers, has_key) {
+            host.remove_header(Side::Request, name);
+        }
+        let Some(target) = Target::of(host) else {
+            warn_once(host, config);
+            return (attempt, Next::Pass);
+        };
+        attempt.aim(host, config, &target, path);
+        let next = match attempt.body {
+            Body::Other => Next::Pass,
+            _ if end => Next::Pass,
+            Body::Json | Body::Form(_) => Next::Whole { max_bytes: MAX_BODY_BYTES },
+        };
+        (attempt, next)
+    }
+
+    fn new(host: &dyn Host, headers: &Headers, path: &str) -> Self {
+        let content_type = headers.text("content-type").unwrap_or("application/json");
+        let body = match form::boundary(content_type) {
+            Some(boundary) => Body::Form(boundary.to_owned()),
+            None if content_type.contains("json") => Body::Json,
+            None => Body::Other,
+        };
+        let operation = context::OPERATION
+            .get(host)
+            .map_or_else(|| Operation::of_path(path), |name| Operation::from_name(&name));
+        let input_estimate = context::INPUT_ESTIMATE.number(host).unwrap_or(0);
+        Self { operation, began_ms: host.now_ms(), input_estimate, forced_usage: false, model: None, body }
+    }
+
+    /// Points the attempt at `target`.
+    fn aim(&mut self, host: &mut dyn Host, config: &Config, target: &Target, path: &str) {
+        host.set_header(Side::Request, ":authority", &target.host);
+        if !path.is_empty() {
+            host.set_header(Side::Request, ":path", &egress::path(&target.path, path));
+        }
+        for (name, value) in config.headers.get(&target.provider).into_iter().flatten() {
+            host.set_header(Side::Request, name, value);
+        }
+        let in_path = || egress::deployment(path).map(str::to_owned);
+        self.model = target.model.clone().or_else(|| context::BASE_MODEL.get(host)).or_else(in_path);
+        context::PROVIDER.set(host, &target.provider);
+        if let Some(model) = self.model.clone().or_else(|| context::MODEL.get(host)) {
+            context::PROVIDER_MODEL.set(host, &model);
+        }
+    }
+
+    /// Writes the whole `body` for the provider. One that cannot be read goes as it is.
+    pub(crate) fn rewrite(&mut self, host: &mut dyn Host, body: &[u8]) {
+        if self.input_estimate == 0 {
+            self.input_estimate = estimate(body);
+        }
+        let rewritten = match &self.body {
+            Body::Json => self.rewrite_json(host, body),
+            Body::Form(boundary) => {
+                self.model.as_ref().and_then(|model| form::rewrite(body, boundary, model))
+            }
+            Body::Other => None,
+        };
+        if let Some(body) = rewritten {
+            host.set_body(Side::Request, &body);
+        }
+    }
+
+    fn rewrite_json(&mut self, host: &mut dyn Host, body: &[u8]) -> Option<Vec<u8>> {
+        let rewritten = body::rewrite(body, self.operation, self.model.as_deref())?;
+        self.forced_usage = rewritten.forced_usage;
+        if self.model.is_none()
+            && let Some(model) = &rewritten.model
+        {
+            context::PROVIDER_MODEL.set(host, model);
+        }
+        rewritten.body
+    }
+}
+
+/// Empties what an earlier attempt of the request has published of its answer.
+fn forget(host: &mut dyn Host) {
+    for fact in ANSWER {
+        if fact.get(host).is_some() {
+            fact.set(host, "");
+        }
+    }
+}
+
+fn warn_once(host: &mut dyn Host, config: &Config) {
+    if !config.warned.replace(true) {
+        let message =
+            "the endpoint's metadata has no sluice target: requests keep their path, host and model";
+        host.log(Level::Warn, message);
+    }
+}

@@ -1,0 +1,104 @@
+//! What of a request's head goes to the provider, and what of an answer's head to the client.
+
+use sluice_core::filter::Headers;
+use sluice_core::openai::error::ERROR_HEADER;
+
+/// Request headers that a provider may see. All others stop here: cookies, the client's credentials and address,
+/// and what proxies in front of us added are no business of a third party. The client's `openai-organization`
+/// and `openai-project` are not passed either, for the key they would go with is the operator's.
+const EGRESS: &[&str] = &[
+    // how the message is framed and what it is
+    "content-type",
+    "content-length",
+    "content-encoding",
+    "transfer-encoding",
+    "accept",
+    "user-agent",
+    // finding the request again in the provider's logs, and in traces
+    "x-request-id",
+    "traceparent",
+    "tracestate",
+    // a repeated request is answered once (Stripe's convention, followed by OpenAI and Anthropic)
+    "idempotency-key",
+    // what the request's fields mean
+    "openai-beta",
+    "anthropic-version",
+    "anthropic-beta",
+];
+
+/// Headers of the official SDKs that name language, version and retry count, for the provider's support.
+const EGRESS_PREFIX: &str = "x-stainless-";
+
+/// Answer headers that mean something to filters or clients when *we* write them.
+const OURS_PREFIX: &str = "x-ai-";
+
+/// Names of the request headers to remove. `has_key`: `authorization` was written for this attempt.
+pub(crate) fn unwanted<'a>(headers: &'a Headers, pass: &[String], has_key: bool) -> Vec<&'a str> {
+    let passes = |name: &str| match name {
+        "authorization" => has_key,
+        _ if name.starts_with(':') || name.starts_with(EGRESS_PREFIX) => true,
+        _ => EGRESS.contains(&name) || pass.iter().any(|passed| passed == name),
+    };
+    headers.iter().map(|(name, _)| name).filter(|name| !passes(name)).collect()
+}
+
+/// Names of the answer's headers that only a filter of ours may write.
+pub(crate) fn spoofed(headers: &Headers) -> Vec<&str> {
+    let ours = |name: &&str| *name == ERROR_HEADER || name.starts_with(OURS_PREFIX);
+    headers.iter().map(|(name, _)| name).filter(ours).collect()
+}
+
+/// The path at the provider: `base` in place of the client's `/v1`, or of Azure's `/openai/deployments/{model}`.
+/// The query stays.
+pub(crate) fn path(base: &str, client: &str) -> String {
+    let rest = after_deployment(client).or_else(|| after_segment(client, "/v1")).unwrap_or(client);
+    format!("{base}{rest}")
+}
+
+/// The model in a path of Azure's kind, as it stands there.
+/// <https://learn.microsoft.com/azure/ai-services/openai/reference#chat-completions>
+pub(crate) fn deployment(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix("/openai/deployments/")?;
+    rest.split(['/', '?']).next().filter(|model| !model.is_empty())
+}
+
+fn after_deployment(path: &str) -> Option<&str> {
+    path.strip_prefix("/openai/deployments/")?.strip_prefix(deployment(path)?)
+}
+
+/// What follows `prefix`, if that ends a path segment.
+fn after_segment<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
+    path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_base_path_takes_the_place_of_v1() {
+        for (base, client, want) in [
+            ("/v1", "/v1/chat/completions", "/v1/chat/completions"),
+            (
+                "/compatible-mode/v1",
+                "/v1/chat/completions?a=/v1/b",
+                "/compatible-mode/v1/chat/completions?a=/v1/b",
+            ),
+            ("", "/v1/embeddings", "/embeddings"),
+            ("/v1", "/chat/completions", "/v1/chat/completions"),
+            ("/v1", "/v10/chat/completions", "/v1/v10/chat/completions"),
+            ("/v1", "/v1", "/v1"),
+            ("/v1", "/v1?x=1", "/v1?x=1"),
+            (
+                "/v1",
+                "/openai/deployments/gpt-4o/chat/completions?api-version=1",
+                "/v1/chat/completions?api-version=1",
+            ),
+            ("/v1", "/openai/deployments/", "/v1/openai/deployments/"),
+        ] {
+            assert_eq!(path(base, client), want, "{client}");
+        }
+        assert_eq!(deployment("/openai/deployments/gpt-4o/chat/completions"), Some("gpt-4o"));
+        assert_eq!(deployment("/v1/chat/completions"), None);
+    }
+}

@@ -1,0 +1,96 @@
+//! Publishes what the meter knows, as soon as it is worth a host call.
+//!
+//! The record is written by a filter of the other stage, and when the client leaves in mid-stream it is written
+//! before this filter hears of it. So running estimates are published while the stream runs.
+
+use sluice_core::context::{self, Fact};
+use sluice_core::filter::Host;
+use sluice_core::meter::{Meter, Usage};
+
+/// Estimates are published at most this often, in milliseconds: what a client that leaves may have had unseen.
+const EVERY_MS: u64 = 250;
+
+/// Claims the answer for the meter `name`. False if a filter nearer to the provider has it.
+pub(crate) fn claim(host: &mut dyn Host, name: &str) -> bool {
+    let free = context::METER.get(host).is_none_or(|meter| meter == name);
+    if free {
+        context::METER.set(host, name);
+    }
+    free
+}
+
+/// When the request began, and what has been published of its answer.
+pub(crate) struct Report {
+    /// Tokens of the input, where the provider does not say.
+    pub(crate) input_estimate: u64,
+    /// Milliseconds since the epoch from which the time to the first token counts.
+    pub(crate) began_ms: u64,
+    pub(crate) streams: bool,
+    first_token: bool,
+    model: bool,
+    finish_reason: Option<String>,
+    usage: Option<Usage>,
+    usage_reported: bool,
+    usage_ms: u64,
+}
+
+impl Report {
+    pub(crate) fn begin(host: &dyn Host, attempt_began_ms: u64, input_estimate: u64, streams: bool) -> Self {
+        Self {
+            input_estimate,
+            began_ms: context::STARTED.number(host).unwrap_or(attempt_began_ms),
+            streams,
+            first_token: false,
+            model: false,
+            finish_reason: None,
+            usage: None,
+            usage_reported: false,
+            usage_ms: 0,
+        }
+    }
+
+    /// Publishes what is new after a part of the answer; all of it at its `end`.
+    pub(crate) fn update(&mut self, host: &mut dyn Host, meter: &Meter, end: bool) {
+        let now_ms = host.now_ms();
+        if self.streams && !self.first_token && meter.has_content() {
+            self.first_token = true;
+            context::TTFT_MS.set_number(host, now_ms.saturating_sub(self.began_ms));
+        }
+        if let Some(model) = meter.model().filter(|_| !self.model) {
+            self.model = true;
+            context::RESPONSE_MODEL.set(host, model);
+        }
+        if self.finish_reason.as_deref() != meter.finish_reason() {
+            self.finish_reason = meter.finish_reason().map(str::to_owned);
+            context::FINISH_REASON.set(host, self.finish_reason.as_deref().unwrap_or_default());
+        }
+        if end || meter.error().is_some() {
+            context::STREAM_END.set(host, meter.end().name());
+        }
+        let reported = meter.has_usage() && !self.usage_reported;
+        let due = meter.has_content() && now_ms.saturating_sub(self.usage_ms) >= EVERY_MS;
+        if end || reported || due || meter.is_terminated() {
+            self.usage_reported = meter.has_usage();
+            self.usage_ms = now_ms;
+            self.settle(host, meter);
+        }
+    }
+
+    /// Publishes usage as it stands.
+    pub(crate) fn settle(&mut self, host: &mut dyn Host, meter: &Meter) {
+        let usage = meter.usage(self.input_estimate);
+        let before = self.usage.replace(usage);
+        let mut set = |fact: Fact, count: Option<u64>, old: Option<u64>| {
+            if let Some(count) = count.filter(|_| count != old) {
+                fact.set_number(host, count);
+            }
+        };
+        set(context::INPUT_TOKENS, Some(usage.input), before.map(|old| old.input));
+        set(context::OUTPUT_TOKENS, Some(usage.output), before.map(|old| old.output));
+        set(context::CACHED_TOKENS, usage.cached, before.and_then(|old| old.cached));
+        set(context::REASONING_TOKENS, usage.reasoning, before.and_then(|old| old.reasoning));
+        if before.map(|old| old.source) != Some(usage.source) {
+            context::USAGE_SOURCE.set(host, usage.source.name());
+        }
+    }
+}
