@@ -42,6 +42,9 @@ impl Host for Contended {
     fn set_body(&mut self, side: Side, body: &[u8]) {
         self.host.set_body(side, body);
     }
+    fn append_body(&mut self, side: Side, bytes: &[u8]) {
+        self.host.append_body(side, bytes);
+    }
     fn attribute(&self, path: &[&str]) -> Option<Vec<u8>> {
         self.host.attribute(path)
     }
