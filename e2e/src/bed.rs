@@ -3,7 +3,8 @@
 //! A test names its requests with a model of its own (`gpt-<test>`) and tells the providers what to do in the
 //! request's `x_mock`, so it sees only its own requests at the providers and in the log.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::ops::Deref;
+use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
@@ -22,19 +23,31 @@ pub struct Bed {
     pub providers: Vec<Upstream>,
 }
 
-static SHARED: Mutex<Weak<Bed>> = Mutex::new(Weak::new());
-
-/// The bed that all tests of one process share while any of them runs.
+/// The bed that all tests of one process share; it stops with the process.
 #[must_use]
 #[track_caller]
-pub fn shared() -> Arc<Bed> {
-    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(bed) = shared.upgrade() {
-        return bed;
+pub fn shared() -> Shared {
+    static BED: OnceLock<Bed> = OnceLock::new();
+    Shared(BED.get_or_init(|| Bed::start(&Options::default(), "")))
+}
+
+/// One test's use of the shared bed; shows its logs if the test fails.
+pub struct Shared(&'static Bed);
+
+impl Deref for Shared {
+    type Target = Bed;
+
+    fn deref(&self) -> &Bed {
+        self.0
     }
-    let bed = Arc::new(Bed::start(&Options::default(), ""));
-    *shared = Arc::downgrade(&bed);
-    bed
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.gateway.show();
+        }
+    }
 }
 
 impl Bed {

@@ -182,6 +182,16 @@ impl Gateway {
         self.log_line(model, |line| line["ai_log"]["model"] == model)["ai_log"].clone()
     }
 
+    /// Prints the end of all logs, as is done when a test fails.
+    pub fn show(&self) {
+        self.process.show();
+    }
+
+    /// Tells the gateway to read its files again.
+    pub fn hang_up(&self) {
+        self.process.signal(rustix::process::Signal::HUP);
+    }
+
     /// The folder of gateway.yaml, and of the logs.
     #[must_use]
     pub fn folder(&self) -> &Path {

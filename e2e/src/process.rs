@@ -15,9 +15,19 @@ const STOP: Duration = Duration::from_secs(15);
 /// Lines of each output shown when a test fails.
 const TAIL: usize = 80;
 
+/// Stops process `$1` and removes folder `$2` when the test process ends without doing so, however it ends:
+/// then the pipe to its standard input closes.
+const WATCHDOG: &str = r#"
+cat >/dev/null
+kill -TERM "$1"
+for _ in $(seq 100); do kill -0 "$1" 2>/dev/null || break; sleep 0.1; done
+rm -rf -- "$2"
+"#;
+
 /// A running child.
 pub struct Process {
     child: Child,
+    watchdog: Child,
     name: String,
     folder: PathBuf,
 }
@@ -30,7 +40,11 @@ impl Process {
             |file: &str| Stdio::from(File::create(folder.join(file)).expect("a file in the test's folder"));
         let child = command.stdin(Stdio::null()).stdout(output("stdout")).stderr(output("stderr")).spawn();
         let child = child.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
-        Self { child, name: name.to_owned(), folder: folder.to_owned() }
+        let mut watchdog = Command::new("sh");
+        watchdog.args(["-c", WATCHDOG, "watchdog", &child.id().to_string()]).arg(folder);
+        let watchdog = watchdog.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let watchdog = watchdog.expect("a shell");
+        Self { child, watchdog, name: name.to_owned(), folder: folder.to_owned() }
     }
 
     /// What it has written to standard error.
@@ -74,7 +88,7 @@ impl Process {
     }
 
     /// Prints the end of every file in its folder.
-    fn show(&self) {
+    pub fn show(&self) {
         for file in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             if file.path().is_file() {
                 let text = read(&file.path());
@@ -88,6 +102,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        let _ = self.watchdog.kill();
+        let _ = self.watchdog.wait();
         if std::thread::panicking() {
             self.show();
         }

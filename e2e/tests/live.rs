@@ -1,0 +1,183 @@
+//! Changing gateway.yaml under load, breaking it, and stopping.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::arithmetic_side_effects,
+    reason = "tests fail by panicking"
+)]
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use serde_json::json;
+use sluice_e2e::bed;
+use sluice_e2e::client::{self, Connection, End};
+use sluice_e2e::gateway::{Gateway, Options};
+use sluice_e2e::tls::Authority;
+use sluice_e2e::upstream::Upstream;
+use sluice_e2e::{sse, wait};
+
+const CHAT: &str = "/v1/chat/completions";
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+fn yaml(a: &Upstream, b: &Upstream, weights: (u32, u32), key: &str) -> String {
+    format!(
+        "providers:
+  a: {{url: \"{}\", keys: [{key}]}}
+  b: {{url: \"{}\", keys: [{key}]}}
+models:
+  - match: \"gpt-*\"
+    targets: [{{provider: a, weight: {}}}, {{provider: b, weight: {}}}]
+    sticky: request
+",
+        a.url(),
+        b.url(),
+        weights.0,
+        weights.1
+    )
+}
+
+/// Streams without a pause until told to stop; counts those that were not perfect.
+fn load(gateway: &Gateway, is_over: &AtomicBool, done: &AtomicUsize, failed: &AtomicUsize) {
+    let mut client = Connection::open(gateway.address()).expect("the gateway listens");
+    let body = json!({"model": "gpt-load", "messages": [], "stream": true, "x_mock": {"*": {"gap_ms": 1}}})
+        .to_string();
+    let request = client::request("POST", CHAT, &[JSON], body.as_bytes());
+    while !is_over.load(Ordering::Relaxed) {
+        let reply = client.write(&request).and_then(|()| client.read());
+        let is_good = reply.is_ok_and(|reply| {
+            reply.status == 200 && reply.end == End::Clean && sse::is_done(&reply.events())
+        });
+        done.fetch_add(1, Ordering::Relaxed);
+        if !is_good {
+            failed.fetch_add(1, Ordering::Relaxed);
+            client = Connection::open(gateway.address()).expect("the gateway listens");
+        }
+    }
+}
+
+#[test]
+fn weights_and_keys_change_under_load_without_a_failed_request() {
+    let (a, b) = (Upstream::start("a"), Upstream::start("b"));
+    let gateway = Options::default().workers(2).start(&yaml(&a, &b, (90, 10), "sk-0"));
+    let (is_over, done, failed) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| load(&gateway, &is_over, &done, &failed));
+        }
+        // A panic here would leave the load running for ever; it ends by itself once told.
+        let changed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for (n, weights) in [(1, (50, 50)), (2, (0, 100)), (3, (100, 0)), (4, (90, 10))] {
+                let key = format!("sk-{n}");
+                gateway.rewrite(&yaml(&a, &b, weights, &key));
+                wait::until(&format!("{key} to be used"), || {
+                    let newest = [&a, &b].map(|one| one.requests().pop());
+                    newest.iter().flatten().any(|seen| seen.key() == Some(key.as_str())).then_some(())
+                });
+            }
+            wait::until("1,000 requests", || (done.load(Ordering::Relaxed) >= 1_000).then_some(()));
+        }));
+        is_over.store(true, Ordering::Relaxed);
+        assert!(changed.is_ok(), "a change was not taken up");
+    });
+    assert_eq!(failed.load(Ordering::Relaxed), 0, "of {}", done.load(Ordering::Relaxed));
+}
+
+#[test]
+fn a_running_stream_survives_a_change() {
+    let (a, b) = (Upstream::start("a"), Upstream::start("b"));
+    let gateway = Gateway::start(&yaml(&a, &b, (100, 0), "sk-old"));
+    let body = json!({"model": "gpt-long", "stream": true, "messages": [], "x_mock": {"*": {"events": 60, "gap_ms": 50}}});
+    let reply = std::thread::scope(|scope| {
+        let stream = scope.spawn(|| gateway.chat(&body));
+        a.wait_for(1);
+        gateway.rewrite(&yaml(&a, &b, (0, 100), "sk-new"));
+        wait::until("the change to be applied", || {
+            gateway.chat(&bed::chat_body("probe"));
+            b.requests().iter().any(|seen| seen.key() == Some("sk-new")).then_some(())
+        });
+        assert!(!stream.is_finished(), "the stream must outlast the change");
+        stream.join().expect("the stream's thread")
+    });
+    assert_eq!((reply.status, reply.end), (200, End::Clean));
+    assert!(sse::is_done(&reply.events()) && sse::text(&reply.events()).ends_with(" 59"));
+}
+
+#[test]
+fn a_broken_file_is_reported_and_the_old_one_stays() {
+    let (a, b) = (Upstream::start("a"), Upstream::start("b"));
+    let good = yaml(&a, &b, (100, 0), "sk-old");
+    let gateway = Gateway::start(&good);
+    gateway.rewrite(&good.replace("{provider: a, ", "{provider: aa, "));
+    wait::until("the mistake to be reported", || {
+        gateway.stderr().contains("models[0].targets[0].provider").then_some(())
+    });
+    assert!(gateway.stderr().contains("did you mean \"a\""), "{}", gateway.stderr());
+    assert_eq!(gateway.chat(&bed::chat_body("still")).status, 200);
+    gateway.rewrite(&yaml(&a, &b, (100, 0), "sk-mended"));
+    wait::until("the mended file to be applied", || {
+        gateway.chat(&bed::chat_body("mended"));
+        a.requests().iter().any(|seen| seen.key() == Some("sk-mended")).then_some(())
+    });
+}
+
+#[test]
+fn a_model_and_its_provider_can_be_added_and_taken_away() {
+    let (a, b) = (Upstream::start("a"), Upstream::start("b"));
+    let with = |extra: &str| yaml(&a, &b, (100, 0), "sk") + extra;
+    let gateway = Gateway::start(&with(""));
+    let ask = || gateway.chat(&json!({"model": "qwen-max", "messages": []})).status;
+    assert_eq!(ask(), 404);
+    gateway.rewrite_and_wait(&with("  - {match: \"qwen-*\", targets: [{provider: b}]}\n"), |_| ask() == 200);
+    gateway.rewrite_and_wait(&with(""), |_| ask() == 404);
+}
+
+#[test]
+fn hanging_up_reads_the_file_again() {
+    let (a, b) = (Upstream::start("a"), Upstream::start("b"));
+    let gateway = Gateway::start(&yaml(&a, &b, (100, 0), "sk-old"));
+    gateway.rewrite(&yaml(&a, &b, (100, 0), "sk-new"));
+    gateway.hang_up();
+    wait::until("the new key", || {
+        gateway.chat(&bed::chat_body("hup"));
+        a.requests().iter().any(|seen| seen.key() == Some("sk-new")).then_some(())
+    });
+}
+
+#[test]
+fn stopping_lets_a_running_stream_end() {
+    let (a, b) = (Upstream::start("a"), Upstream::start("b"));
+    let gateway = Gateway::start(&yaml(&a, &b, (100, 0), "sk"));
+    let address = gateway.address();
+    let body = json!({"model": "gpt-last", "stream": true, "messages": [], "x_mock": {"*": {"events": 20, "gap_ms": 50}}});
+    let stream = std::thread::spawn(move || client::post(address, CHAT, &body));
+    a.wait_for(1);
+    gateway.stop();
+    let reply = stream.join().expect("the stream's thread");
+    assert_eq!((reply.status, reply.end), (200, End::Clean), "{}", reply.text());
+    assert!(sse::is_done(&reply.events()));
+}
+
+#[test]
+fn an_idle_gateway_stops_with_status_0() {
+    let (a, b) = (Upstream::start("a"), Upstream::start("b"));
+    let gateway = Gateway::start(&yaml(&a, &b, (100, 0), "sk"));
+    assert_eq!(gateway.chat(&bed::chat_body("stop")).status, 200);
+    gateway.stop();
+}
+
+#[test]
+fn a_tls_provider_is_asked_by_name_and_must_prove_it() {
+    let authority = Authority::new();
+    let provider = Upstream::start_tls("a", authority.server(&["localhost"]));
+    let gateway = Gateway::start(&format!(
+        "providers: {{a: {{url: \"https://localhost:{}/v1\", keys: [sk-secret]}}}}
+models: [{{match: \"*\", targets: [{{provider: a}}]}}]
+retry: {{attempts: 1}}
+",
+        provider.address().port()
+    ));
+    let reply = gateway.chat(&bed::chat_body("untrusted"));
+    assert!((502..=503).contains(&reply.status), "{}", reply.text());
+    assert!(reply.header("x-sluice-error").is_some());
+    assert!(provider.requests().is_empty(), "no request and no key to somebody nobody vouches for");
+}

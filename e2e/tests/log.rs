@@ -1,0 +1,161 @@
+//! The record of every request, whatever became of it.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::arithmetic_side_effects,
+    reason = "tests fail by panicking"
+)]
+
+use serde_json::{Value, json};
+use sluice_e2e::bed;
+use sluice_e2e::client;
+
+const CHAT: &str = "/v1/chat/completions";
+
+/// The record of the request with this `user-agent`, for requests that have no model.
+fn record_of(bed: &bed::Bed, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+    let line = bed.gateway.log_line(what, |line| line["ai_log"].is_object() && is_it(&line["ai_log"]));
+    line["ai_log"].clone()
+}
+
+#[test]
+fn a_good_request_is_recorded_in_full() {
+    let bed = bed::shared();
+    for (test, stream) in [("record-stream", true), ("record-whole", false)] {
+        let timing = json!({"delay_ms": 100, "first_token_ms": 200, "gap_ms": 20});
+        bed.ask(test, stream, json!({"a": {"status": 503}, "b": timing}));
+        let record = bed.ai_log(test);
+        for (field, want) in [
+            ("model", json!(bed::model(test))),
+            ("response_model", json!("model-b@b")),
+            ("provider", json!("b")),
+            ("operation", json!("chat")),
+            ("stream", json!(stream)),
+            ("rule", json!("gpt-*")),
+            ("target", json!("a")),
+            ("input_tokens", json!(11)),
+            ("output_tokens", json!(5)),
+            ("cached_tokens", json!(3)),
+            ("usage_source", json!("reported")),
+            ("finish_reason", json!("stop")),
+            ("status", json!(200)),
+        ] {
+            assert_eq!(record[field], want, "{field} in {record}");
+        }
+        let duration = record["duration_ms"].as_u64().expect("a duration");
+        assert!((100..10_000).contains(&duration), "{record}");
+        if stream {
+            let ttft = record["ttft_ms"].as_u64().expect("a time to the first token");
+            assert!((300..=duration).contains(&ttft), "{record}");
+        }
+        assert_attempts(&record);
+    }
+}
+
+fn assert_attempts(record: &Value) {
+    let attempts = record["attempts"].as_array().expect("attempts");
+    assert_eq!(attempts.len(), 2, "{record}");
+    for (attempt, (provider, model, status, verdict)) in attempts.iter().zip([
+        ("a", record["model"].as_str().expect("a model"), 503, "status_503"),
+        ("b", "model-b", 200, "ok"),
+    ]) {
+        assert_eq!((attempt["provider"].as_str(), attempt["model"].as_str()), (Some(provider), Some(model)));
+        assert_eq!((attempt["status"].as_u64(), attempt["verdict"].as_str()), (Some(status), Some(verdict)));
+        assert!(attempt["ms"].is_u64(), "{attempt}");
+        let key = attempt["key"].as_str().expect("a key's fingerprint");
+        assert!(key.len() == 8 && key.bytes().all(|byte| byte.is_ascii_hexdigit()), "{key}");
+    }
+}
+
+#[test]
+fn refused_requests_are_recorded() {
+    let bed = bed::shared();
+    bed.gateway.chat(&json!({"model": "llama-recorded", "messages": []}));
+    let record = bed.gateway.ai_log("llama-recorded");
+    assert_eq!((record["status"].as_u64(), record["error"].as_str()), (Some(404), Some("model_not_found")));
+    for (body, error) in [("{", "invalid_json"), ("{}", "missing_model")] {
+        let headers = [("content-type", "application/json")];
+        client::send(bed.gateway.address(), "POST", CHAT, &headers, body.as_bytes());
+        let record = record_of(&bed, error, |record| record["error"] == error);
+        assert_eq!(record["status"], 400, "{record}");
+        assert!(record["duration_ms"].is_u64(), "{record}");
+    }
+}
+
+#[test]
+fn failed_requests_are_recorded_with_every_attempt() {
+    let bed = bed::shared();
+    bed.ask(
+        "record-failed",
+        true,
+        json!({"a": {"status": 500}, "b": {"error_first": true}, "c": {"status": 429}}),
+    );
+    let record = bed.ai_log("record-failed");
+    assert_eq!((record["status"].as_u64(), record["error"].as_str()), (Some(502), Some("upstream_error")));
+    let verdicts: Vec<&Value> =
+        record["attempts"].as_array().expect("attempts").iter().map(|a| &a["verdict"]).collect();
+    assert_eq!(verdicts, ["status_500", "error_event", "status_429"]);
+}
+
+#[test]
+fn a_providers_own_refusal_is_recorded() {
+    let bed = bed::shared();
+    bed.ask("record-400", false, json!({"a": {"status": 400}}));
+    let record = bed.ai_log("record-400");
+    assert_eq!(record["status"], 400);
+    assert_eq!(record["attempts"][0]["verdict"], "status_400", "{record}");
+}
+
+#[test]
+fn a_broken_stream_is_recorded_with_what_it_had() {
+    let bed = bed::shared();
+    for (test, script, finish) in [
+        ("record-cut", json!({"cut_after": 3}), Value::Null),
+        ("record-reset", json!({"reset_after": 3, "gap_ms": 30}), Value::Null),
+        ("record-length", json!({"finish_reason": "length"}), json!("length")),
+    ] {
+        bed.ask(test, true, json!({"a": script}));
+        let record = bed.ai_log(test);
+        assert_eq!((record["status"].as_u64(), &record["finish_reason"]), (Some(200), &finish), "{record}");
+        assert!(record["output_tokens"].as_u64().is_some_and(|tokens| tokens > 0), "{record}");
+        assert_eq!(record["error"].is_null(), test == "record-length", "{record}");
+    }
+}
+
+#[test]
+fn a_tool_calls_finish_reason_is_recorded() {
+    let bed = bed::shared();
+    for (test, stream) in [("record-tools-stream", true), ("record-tools-whole", false)] {
+        bed.ask(test, stream, json!({"a": {"tools": true}}));
+        assert_eq!(bed.ai_log(test)["finish_reason"], "tool_calls");
+    }
+}
+
+#[test]
+fn every_line_is_json_and_none_tells_what_was_said() {
+    let bed = bed::shared();
+    let body = json!({"messages": [{"role": "user", "content": "a prompt-canary \"quoted\"\n"}],
+                      "x_mock": {"a": {"say": "an answer-canary"}}, "stream": true});
+    bed.ask_with("canary", body.clone());
+    bed.ask_with("quote\"d\\model", body);
+    bed.ai_log("canary");
+    bed.gateway.log_line("a model with quotes", |line| line["ai_log"]["model"] == "gpt-quote\"d\\model");
+    let logs = [bed.gateway.access_text(), bed.gateway.envoy_log(), bed.gateway.stderr()].concat();
+    assert!(!logs.contains("prompt-canary") && !logs.contains("answer-canary"));
+}
+
+#[test]
+fn each_request_is_recorded_once() {
+    let bed = bed::shared();
+    for n in 0..10 {
+        bed.ask(&format!("once-{n}"), n % 2 == 0, json!({"a": {"status": 503}}));
+    }
+    for n in 0..10 {
+        bed.ai_log(&format!("once-{n}"));
+    }
+    let log = bed.gateway.access_log();
+    let of = |n: usize| {
+        log.iter().filter(|line| line["ai_log"]["model"] == bed::model(&format!("once-{n}"))).count()
+    };
+    assert!((0..10).all(|n| of(n) == 1));
+}
