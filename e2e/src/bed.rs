@@ -88,8 +88,7 @@ impl Bed {
         seen
     }
 
-    /// The finished record of the request of `test`.
-    #[must_use]
+    /// Waits for the finished record of the request of `test`.
     #[track_caller]
     pub fn ai_log(&self, test: &str) -> Value {
         self.gateway.ai_log(&model(test))
