@@ -5,3 +5,5 @@
 
 pub mod file;
 pub mod gateway;
+pub mod render;
+pub mod schema;

@@ -22,6 +22,8 @@ struct Arguments {
 enum Command {
     /// Finds every mistake in a gateway.yaml
     Check(File),
+    /// Prints the JSON Schema of gateway.yaml, for editors
+    Schema,
 }
 
 /// The file that all subcommands read.
@@ -35,6 +37,7 @@ struct File {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Check(File { file }) => check(&file),
+        Command::Schema => print(sluice::schema::GATEWAY),
     };
     done.unwrap_or_else(|code| code)
 }

@@ -9,6 +9,7 @@ mod fields;
 mod note;
 mod quantity;
 mod similar;
+mod syntax;
 pub mod tree;
 
 pub use cursor::Cursor;

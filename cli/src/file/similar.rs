@@ -13,7 +13,9 @@ fn tolerance(name: &str) -> usize {
 #[must_use]
 pub fn did_you_mean<'a>(name: &str, known: impl Iterator<Item = &'a str>, otherwise: &str) -> String {
     let lower = name.to_lowercase().replace('-', "_");
+    let near = |known: &&str| known.len().abs_diff(name.len()) <= tolerance(name);
     let best = known
+        .filter(near)
         .map(|known| (strsim::damerau_levenshtein(&lower, &known.to_lowercase().replace('-', "_")), known))
         .min_by_key(|(distance, _)| *distance);
     match best {

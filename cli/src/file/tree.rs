@@ -18,6 +18,9 @@ use super::note::{Place, Report};
 /// what an alias of aliases can make of a small file.
 pub const MAX_NODES: usize = 1_000_000;
 
+/// Values within values. A gateway needs six; the bound keeps the parser's stack small.
+pub const MAX_DEPTH: usize = 64;
+
 /// A value and where it stands. Has no `Debug`: it may hold secrets.
 pub struct Node {
     /// Where it begins.
@@ -67,7 +70,7 @@ impl Content {
 pub fn parse(bytes: &[u8], report: &Report) -> Option<Rc<Node>> {
     let refuse = |Broken { place, text }| report.mistake(place, "yaml", text);
     let text = decode(bytes).map_err(refuse).ok()?;
-    Builder { events: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0 }
+    Builder { events: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0, depth: 0 }
         .document()
         .map_err(refuse)
         .ok()
@@ -102,6 +105,7 @@ struct Builder<'input> {
     events: Parser<'input, granit_parser::StrInput<'input>>,
     anchors: HashMap<usize, Rc<Node>>,
     nodes: usize,
+    depth: usize,
 }
 
 impl<'input> Builder<'input> {
@@ -127,15 +131,18 @@ impl<'input> Builder<'input> {
     fn next(&mut self) -> Result<(Event<'input>, Span), Broken> {
         match self.events.next() {
             Some(Ok(event)) => Ok(event),
-            Some(Err(error)) => Err(Broken {
-                place: place(error.marker()),
-                text: format!("{}; see https://yaml.org/spec/1.2.2/", error.kind()),
-            }),
+            Some(Err(error)) => {
+                Err(Broken { place: place(error.marker()), text: super::syntax::explain(error.kind()) })
+            }
             None => Err(empty(Place::START)),
         }
     }
 
     fn node(&mut self, event: Event<'input>, span: Span) -> Result<Rc<Node>, Broken> {
+        self.depth = self.depth.saturating_add(1);
+        if self.depth > MAX_DEPTH {
+            return Err(Broken::new(span, format!("is nested more than {MAX_DEPTH} deep; write it flatter")));
+        }
         let (content, anchor) = match event {
             Event::Alias(id) => return self.alias(id, span),
             Event::Scalar(_, _, _, Some(_))
@@ -152,6 +159,7 @@ impl<'input> Builder<'input> {
             _ => return Err(Broken::new(span, "is no value; write a value or remove the line")),
         };
         let size = content.size();
+        self.depth = self.depth.saturating_sub(1);
         self.count(1, span)?;
         let node = Rc::new(Node { place: place(&span.start), content, size });
         if anchor != 0 {

@@ -20,6 +20,7 @@ pub(super) fn look(root: &Cursor<'_>, gateway: &Gateway) {
     }
     timeouts(root, gateway);
     hold(root, gateway);
+    open_admin(root, gateway);
 }
 
 fn unused_providers(root: &Cursor<'_>, gateway: &Gateway) {
@@ -128,6 +129,14 @@ fn attempts(root: &Cursor<'_>, gateway: &Gateway) {
         at.warn(format!(
             "ends before models[{rule}].fallback[{reached}] is tried; write {least} or more, or leave it out"
         ));
+    }
+}
+
+/// Envoy's admin interface asks nobody for a password.
+fn open_admin(root: &Cursor<'_>, gateway: &Gateway) {
+    if let Some(at) = root.field("admin").filter(|_| !gateway.admin.ip().is_loopback()) {
+        let port = gateway.admin.port();
+        at.warn(format!("lets other machines see the configuration and stop Envoy; write 127.0.0.1:{port}"));
     }
 }
 

@@ -108,7 +108,10 @@ fn pem(at: &Cursor<'_>, sources: &Sources<'_>, marker: &str, what: &str) -> Opti
     }
     let path = resolve(text.strip_prefix("file:").unwrap_or(text), sources);
     match std::fs::read(&path) {
-        Ok(bytes) if String::from_utf8_lossy(&bytes).contains(marker) => Some(path),
+        Ok(bytes) if String::from_utf8_lossy(&bytes).contains(marker) => {
+            sources.files.borrow_mut().push(path.clone());
+            Some(path)
+        }
         Ok(_) => at.refuse(format!("holds no {marker:?} line; name a PEM file with {what}")),
         Err(error) => at.refuse(format!("{}; write the path of a PEM file", secret::why(&error))),
     }

@@ -15,7 +15,8 @@ pub(super) fn parse(text: &str) -> Result<Glob, String> {
     text.parse::<Glob>().map_err(|error| {
         let mistake = error.mistake.to_string();
         let advice = if mistake.contains("write") { "" } else { "; write * ? [abc] {a,b} or plain text" };
-        format!("{text:?} is no glob, see its character {}: {mistake}{advice}", error.column)
+        let colon = if mistake.starts_with("write") { ";" } else { ":" };
+        format!("{text:?} is no glob, see its character {}{colon} {mistake}{advice}", error.column)
     })
 }
 

@@ -1,5 +1,7 @@
 //! Section `providers`: who serves models, where, and with which keys.
 
+mod keys;
+
 use std::collections::BTreeMap;
 
 use super::address::{Endpoint, Scheme};
@@ -127,7 +129,7 @@ fn provider(name: String, place: Place, at: &Cursor<'_>, sources: &Sources<'_>) 
     let addresses = fields.required("url", "`url: https://api.openai.com/v1`").and_then(|at| url::read(&at));
     let keys = fields.optional("keys");
     let rotation = fields.optional("rotation");
-    let (keys, rotation) = keys_and_rotation(keys.as_ref(), rotation.as_ref(), sources);
+    let (keys, rotation) = keys::keys_and_rotation(keys.as_ref(), rotation.as_ref(), sources);
     let balance = match fields.optional("balance") {
         Some(at) => at.choice(&Balance::NAMES),
         None => Some(Balance::LeastRequest),
@@ -167,77 +169,6 @@ fn protocol(at: &Cursor<'_>) -> Option<Protocol> {
     at.choice(&[("openai", Protocol::Openai)])
 }
 
-type KeysAndRotation = (Option<Vec<Key>>, Option<Rotation>);
-
-fn keys_and_rotation(
-    keys: Option<&Cursor<'_>>,
-    rotation: Option<&Cursor<'_>>,
-    sources: &Sources<'_>,
-) -> KeysAndRotation {
-    let written = rotation.map(|at| at.choice(&Rotation::NAMES));
-    let Some(at) = keys else {
-        if let Some(at) = rotation {
-            at.refuse::<()>("has no `keys` to choose from; remove it or add keys");
-        }
-        return (Some(Vec::new()), Some(Rotation::RoundRobin));
-    };
-    let items = at.items("secrets such as [env:OPENAI_KEY]", false);
-    let (keys, weighted) = items.map_or((None, None), |items| keys_of(&items, sources));
-    let rotation = match (written, &weighted) {
-        (Some(Some(Rotation::Weighted)), None) if keys.is_some() => rotation.and_then(|at| {
-            at.refuse("is weighted, but no key has a weight; write keys as {key: env:NAME, weight: 3}")
-        }),
-        (Some(Some(rotation)), Some(at)) if rotation != Rotation::Weighted => at.refuse(format!(
-            "has no effect with rotation {}; remove it or write `rotation: weighted`",
-            rotation.as_str()
-        )),
-        (Some(rotation), _) => rotation,
-        (None, Some(_)) => Some(Rotation::Weighted),
-        (None, None) => Some(Rotation::RoundRobin),
-    };
-    (keys, rotation)
-}
-
-/// The keys, and where the first weight stands.
-fn keys_of<'a>(items: &[Cursor<'a>], sources: &Sources<'_>) -> (Option<Vec<Key>>, Option<Cursor<'a>>) {
-    let mut weighted = None;
-    let keys: Vec<_> = items.iter().map(|at| key(at, sources, &mut weighted)).collect();
-    let mut seen: Vec<(String, &Cursor<'_>)> = Vec::new();
-    for (at, key) in items.iter().zip(&keys) {
-        let Some(value) = key.as_ref().and_then(|key| key.secret.source().read(sources.env).ok()) else {
-            continue;
-        };
-        match seen.iter().find(|(earlier, _)| earlier == value.expose()) {
-            Some((_, earlier)) => {
-                at.refuse::<()>(format!("is the same key as {}; remove one of them", earlier.path()));
-            }
-            None => seen.push((value.expose().to_owned(), at)),
-        }
-    }
-    let keys: Option<Vec<Key>> = keys.into_iter().collect();
-    if let (Some(keys), Some(at)) = (&keys, &weighted)
-        && keys.iter().all(|key| key.weight == 0)
-    {
-        at.refuse::<()>("is 0 like every other key's; give at least one key a weight");
-    }
-    (keys, weighted)
-}
-
-fn key<'a>(at: &Cursor<'a>, sources: &Sources<'_>, weighted: &mut Option<Cursor<'a>>) -> Option<Key> {
-    if !matches!(at.content(), Content::Map(_)) {
-        return Some(Key { secret: secret::read(at, sources)?, weight: 1 });
-    }
-    let mut fields = at.fields("env:NAME, file:PATH or {key: env:NAME, weight: 3}")?.quiet();
-    let secret = fields.required("key", "`key: env:NAME`").and_then(|at| secret::read(&at, sources));
-    let weight = fields.optional("weight");
-    fields.finish();
-    if weighted.is_none() {
-        weighted.clone_from(&weight);
-    }
-    let weight = weight.map_or(Some(1), |at| at.number32(0..=1_000_000));
-    Some(Key { secret: secret?, weight: weight? })
-}
-
 fn headers(at: &Cursor<'_>, sources: &Sources<'_>) -> Option<BTreeMap<String, Secret>> {
     let named = at.fields("headers by name such as {x-team: search}")?.named();
     let mut read = BTreeMap::new();
@@ -249,8 +180,8 @@ fn headers(at: &Cursor<'_>, sources: &Sources<'_>) -> Option<BTreeMap<String, Se
                 read.insert(name, value);
             }
             (Some(name), Some(_)) => {
-                whole =
-                    at.refuse_at(place, format!("is {name} once more; names differ not by case; keep one"));
+                whole = at
+                    .refuse_at(place, format!("is {name} once more; case does not count; keep one of them"));
             }
             _ => whole = None,
         }

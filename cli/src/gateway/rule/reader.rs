@@ -26,7 +26,7 @@ fn rule(at: &Cursor<'_>, providers: &[String]) -> Option<Rule> {
     let strip_prefix = fields.optional("strip_prefix");
     let strip_prefix = strip_prefix.map_or(Some(None), |at| prefix(&at, matches.as_deref()).map(Some));
     let sticky = fields.optional("sticky").map_or(Some(Sticky::Request), |at| sticky(&at));
-    let targets = fields.required("targets", &format!("`targets: [{TARGET}]`"));
+    let targets = fields.required("targets", "`targets: [{provider: openai}]`");
     let targets = targets.and_then(|at| targets_of(&at, providers));
     let fallback = fields.optional("fallback").map_or(Some(Vec::new()), |at| fallback(&at, providers));
     fields.finish();
@@ -119,7 +119,7 @@ fn headers(at: &Cursor<'_>) -> Option<BTreeMap<String, String>> {
         };
         if read.contains_key(&name) {
             whole =
-                at.refuse_at(place, format!("is {name} once more (case does not count); keep one of them"));
+                at.refuse_at(place, format!("is {name} once more, case does not count; keep one of them"));
         }
         read.insert(name, glob);
     }
@@ -145,7 +145,7 @@ fn targets_of(at: &Cursor<'_>, providers: &[String]) -> Option<Vec<Target>> {
         good = at.refuse("has no weight, but other targets have; write a weight at every target or at none");
     }
     if weights == read.len() && read.iter().all(|(_, weight)| *weight == Some(0)) {
-        good = at.refuse("have only weights of 0, so nobody serves; give at least one target a weight");
+        good = at.refuse("has only weights of 0, so nobody serves; give at least one target a weight");
     }
     good?;
     Some(read.into_iter().map(|(hop, weight)| Target { hop, weight: weight.unwrap_or(1) }).collect())
@@ -160,7 +160,7 @@ fn target(at: &Cursor<'_>, providers: &[String]) -> Option<(Hop, Option<u32>)> {
 }
 
 fn fallback(at: &Cursor<'_>, providers: &[String]) -> Option<Vec<Hop>> {
-    let items = at.items(&format!("a list of targets such as [{TARGET}]"), true)?;
+    let items = at.items("a list such as `[{provider: openai}]`", true)?;
     let read: Vec<_> = items.iter().map(|at| next_hop(at, providers)).collect();
     let read: Vec<Hop> = read.into_iter().collect::<Option<_>>()?;
     no_two_alike(&items, &read.iter().collect::<Vec<_>>())?;

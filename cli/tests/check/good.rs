@@ -1,0 +1,122 @@
+//! Good files, and what they become.
+
+use std::time::Duration;
+
+use sluice::gateway::{Balance, Gateway, Rotation, Scheme, Sticky};
+
+use super::checked;
+
+const WHOLE: &str = include_str!("whole.yaml");
+const EXAMPLE: &str = include_str!("example.yaml");
+const LEAST: &str = "providers: {a: {url: http://a/v1}}\nmodels: [{match: \"*\", targets: [{provider: a}]}]";
+
+fn good(yaml: &str) -> Gateway {
+    let (gateway, report) = checked(yaml.as_bytes());
+    gateway.unwrap_or_else(|| panic!("{report}"))
+}
+
+#[test]
+fn everything_but_providers_and_models_has_a_default() {
+    let gateway = good(LEAST);
+    assert_eq!(gateway.listen.to_string(), "127.0.0.1:10000");
+    assert_eq!(gateway.admin.to_string(), "127.0.0.1:9901");
+    assert_eq!(gateway.tls, None);
+    assert_eq!(gateway.max_request_body, 32 * 1024 * 1024);
+    let times = &gateway.timeouts;
+    let seconds = [times.connect, times.first_token, times.idle, times.request].map(|time| time.as_secs());
+    assert_eq!(seconds, [3, 15, 60, 600]);
+    assert_eq!((gateway.retry.per_target, gateway.retry.attempts), (2, None));
+    assert_eq!(gateway.retry.on, [408, 429, 500, 502, 503, 504, 529]);
+    assert_eq!(gateway.retry.backoff, Duration::from_millis(50));
+    assert_eq!((gateway.hold.until.as_str(), gateway.hold.max.as_secs()), ("first_content", 15));
+    assert_eq!(gateway.hold.max_bytes, 256 * 1024);
+    assert_eq!(gateway.log.max_chars, 2000);
+    let provider = gateway.provider("a").unwrap();
+    assert_eq!((provider.rotation, provider.balance), (Rotation::RoundRobin, Balance::LeastRequest));
+    assert_eq!(gateway.models[0].sticky, Sticky::Request);
+    assert_eq!(gateway.attempts(&gateway.models[0]), 2);
+}
+
+#[test]
+fn every_field_is_read() {
+    let gateway = good(WHOLE);
+    assert_eq!(gateway.listen.to_string(), "0.0.0.0:8443");
+    assert_eq!(gateway.admin.to_string(), "[::1]:9999");
+    let pai = gateway.provider("pai").unwrap();
+    let hosts: Vec<String> = pai.endpoints.iter().map(|replica| replica.authority(pai.scheme)).collect();
+    assert_eq!(hosts, ["10.0.0.8:8000", "[fd00::9]", "pai.internal."]);
+    assert_eq!((pai.scheme, pai.path.as_str(), pai.balance), (Scheme::Http, "/v1", Balance::RingHash));
+    let openai = gateway.provider("openai").unwrap();
+    assert_eq!((openai.rotation, openai.endpoints[0].port), (Rotation::Weighted, 443));
+    assert_eq!(openai.keys.iter().map(|key| key.weight).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(openai.headers.keys().collect::<Vec<_>>(), ["x-secret", "x-team"]);
+    let rule = &gateway.models[0];
+    assert_eq!(rule.when.headers["x-team"], "s*");
+    assert_eq!((rule.when.min_input_tokens, rule.when.max_input_tokens), (Some(1), Some(90)));
+    assert_eq!(rule.sticky, Sticky::Header("x-user".into()));
+    assert_eq!(rule.targets.iter().map(|target| target.weight).collect::<Vec<_>>(), [90, 10]);
+    assert_eq!(rule.fallback[0].model.as_deref(), Some("qwen-max"));
+    assert_eq!(gateway.models[1].strip_prefix.as_deref(), Some("openai/"));
+    assert_eq!(gateway.retry.on, [429, 503]);
+    assert_eq!(gateway.attempts(rule), 7);
+}
+
+#[test]
+fn the_supported_part_of_the_annotated_example_has_no_mistake() {
+    let gateway = good(EXAMPLE);
+    assert_eq!((gateway.providers.len(), gateway.models.len()), (3, 3));
+    assert_eq!(gateway.attempts(&gateway.models[0]), 6);
+}
+
+#[test]
+fn an_alias_stands_for_its_anchor() {
+    let gateway = good(&format!("timeouts: {{connect: &t 2s, idle: *t, first_token: *t}}\n{LEAST}"));
+    assert_eq!(gateway.timeouts.idle, Duration::from_secs(2));
+}
+
+#[test]
+fn line_ends_and_a_byte_order_mark_do_not_matter() {
+    assert_eq!(good(&format!("\u{feff}{}", WHOLE.replace('\n', "\r\n"))), good(WHOLE));
+}
+
+#[test]
+fn no_secret_is_printed_with_the_configuration() {
+    let yaml = "providers: {a: {url: http://a/v1, keys: [sk-canary], headers: {x-key: sk-canary}}}\n\
+                models: [{match: '*', targets: [{provider: a}]}]";
+    let (gateway, report) = checked(yaml.as_bytes());
+    assert!(!format!("{gateway:?} {report:?} {report}").contains("canary"));
+}
+
+/// Every way to write a key that is not quite one.
+#[test]
+fn no_message_repeats_what_stands_where_a_key_belongs() {
+    for keys in [
+        "sk-canary",
+        "{sk-canary: 1}",
+        "[{sk-canary}]",
+        "[{key: [sk-canary]}]",
+        "[{key: env:sk-canary}]",
+        "[{sk-canary: 1, sk-canary: 2}]",
+        "[sk-canary, sk-canary]",
+        "[[sk-canary]]",
+        "[sha256:canary]",
+        "[\"sk\\ncanary\"]",
+        "[*canary]",
+        "[!canary x]",
+        "[sk-canary",
+        "['sk-canary]",
+        "[\"\\canary\"]",
+        "[sk-canary: a: b]",
+        "[&canary ]]",
+        "[{key: sk-canary, weight: sk}]",
+        "[%canary]",
+        "[@canary]",
+    ] {
+        for field in ["keys", "url", "headers"] {
+            let yaml = format!("providers: {{a: {{url: http://a/v1, {field}: {keys}}}}}\nmodels: []");
+            let (_, report) = checked(yaml.replacen("url: http://a/v1, url", "url", 1).as_bytes());
+            let named = field == "headers" && keys.starts_with('{');
+            assert!(named || !report.to_string().contains("canary"), "{report}");
+        }
+    }
+}

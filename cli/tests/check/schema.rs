@@ -1,0 +1,65 @@
+//! The JSON Schema agrees with the check about good files and about plain mistakes.
+
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+use sluice::file::Report;
+use sluice::file::tree::{Content, Node, parse};
+use sluice::schema::GATEWAY;
+
+/// As an editor reads it: plain numbers are numbers.
+fn json(node: &Rc<Node>) -> Value {
+    match &node.content {
+        Content::Null => Value::Null,
+        Content::Scalar(text) => text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number)),
+        Content::List(items) => items.iter().map(json).collect(),
+        Content::Map(entries) => {
+            entries.iter().map(|entry| (entry.name.clone(), json(&entry.value))).collect()
+        }
+    }
+}
+
+fn is_valid(yaml: &str) -> bool {
+    let report = Report::new("gateway.yaml".as_ref());
+    let node = parse(yaml.as_bytes(), &report).unwrap_or_else(|| panic!("{report}"));
+    let schema: Value = serde_json::from_str(GATEWAY).unwrap();
+    jsonschema::validator_for(&schema).unwrap().is_valid(&json(&node))
+}
+
+#[test]
+fn the_schema_takes_what_the_check_takes() {
+    for yaml in [include_str!("whole.yaml"), include_str!("example.yaml")] {
+        assert!(is_valid(yaml), "{yaml}");
+    }
+}
+
+#[test]
+fn the_schema_refuses_what_an_editor_can_see() {
+    let with = |more: &str| {
+        format!(
+            "providers: {{a: {{url: http://a/v1}}}}\nmodels: [{{match: x, targets: [{{provider: a}}]}}]\n{more}"
+        )
+    };
+    assert!(is_valid(&with("")));
+    for more in [
+        "version: 2",
+        "listen: localhost:1",
+        "max_request_body: 32MB",
+        "consumers: []",
+        "timeouts: {connect: 3}",
+        "retry: {on: [200]}",
+        "retry: {on: [400]}",
+        "retry: {per_target: 0}",
+        "hold: {until: x}",
+        "unknown: 1",
+        "log: {prompts: full}",
+        "tls: {cert: a}",
+    ] {
+        assert!(!is_valid(&with(more)), "{more}");
+    }
+    for provider in
+        ["{}", "{url: ftp://a}", "{url: http://a, keys: [sha256:00]}", "{url: http://a, rotation: x}"]
+    {
+        assert!(!is_valid(&with("").replace("{url: http://a/v1}", provider)), "{provider}");
+    }
+}
