@@ -172,6 +172,9 @@ pub enum ErrorKind {
     /// The document starts with a byte order mark.
     #[error("unexpected byte order mark")]
     ByteOrderMark,
+    /// For callers to return where a member must not come twice: readers differ in which one counts.
+    #[error("this member was given before, and readers differ in which one counts")]
+    Duplicate,
     /// An escape that does not exist, or `\u` without four hexadecimal digits.
     #[error("invalid escape in a string")]
     InvalidEscape,

@@ -1,0 +1,101 @@
+//! What a request's headers ask for.
+
+use percent_encoding::percent_decode_str;
+use sluice_core::filter::Headers;
+use sluice_core::openai::error::Code;
+
+use crate::multipart;
+use crate::refusal::Refusal;
+
+/// What to do with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// `GET /v1/models`
+    ListModels,
+    /// `GET /v1/models/{model}`
+    RetrieveModel(String),
+    /// Read its body, then route it.
+    Route(Shape),
+}
+
+/// Form of a body that names a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// One JSON object.
+    Json,
+    /// `multipart/form-data`, with its boundary.
+    Form(String),
+}
+
+/// Tells what to do; cheapest checks first.
+///
+/// # Errors
+/// An unknown endpoint, a body that is too long, or one that cannot be read.
+pub(crate) fn read(headers: &Headers, max_body_bytes: usize) -> Result<Call, Refusal> {
+    let (method, path) = (headers.text(":method").unwrap_or_default(), path(headers));
+    if method != "POST" {
+        let call = if matches!(method, "GET" | "HEAD") { models(path) } else { None };
+        return call.ok_or_else(|| not_found(method, path));
+    }
+    let length = headers.text("content-length").and_then(|length| length.parse::<u64>().ok());
+    let max = u64::try_from(max_body_bytes).unwrap_or(u64::MAX);
+    if let Some(length) = length.filter(|length| *length > max) {
+        let message = format!("The body is {length} bytes long; at most {max} are allowed.");
+        return Err(Refusal::new(Code::RequestTooLarge, message));
+    }
+    shape(headers).map(Call::Route)
+}
+
+/// Model named by the path, Azure's way: `/openai/deployments/{model}/chat/completions`
+/// (<https://learn.microsoft.com/azure/ai-services/openai/reference>).
+pub(crate) fn path_model(headers: &Headers) -> Option<String> {
+    let (_, after) = path(headers).split_once("/openai/deployments/")?;
+    let (model, _) = after.split_once('/')?;
+    decoded(model)
+}
+
+/// Path without its query.
+fn path(headers: &Headers) -> &str {
+    headers.text(":path").and_then(|path| path.split(['?', '#']).next()).unwrap_or_default()
+}
+
+fn models(path: &str) -> Option<Call> {
+    let path = path.strip_prefix("/v1").unwrap_or(path);
+    match path.strip_prefix("/models")?.trim_end_matches('/') {
+        "" => Some(Call::ListModels),
+        rest => decoded(rest.strip_prefix('/')?).map(Call::RetrieveModel),
+    }
+}
+
+fn decoded(segment: &str) -> Option<String> {
+    let text = percent_decode_str(segment).decode_utf8().ok()?;
+    (!text.is_empty()).then(|| text.into_owned())
+}
+
+fn not_found(method: &str, path: &str) -> Refusal {
+    let path: String = path.chars().take(200).collect();
+    Refusal::new(Code::NotFound, format!("There is no endpoint {method} {path}."))
+}
+
+fn shape(headers: &Headers) -> Result<Shape, Refusal> {
+    let refused = |message: &str| Err(Refusal::new(Code::UnsupportedContentType, message));
+    let encoding = headers.get("content-encoding").unwrap_or_default();
+    if !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity") {
+        return refused("A compressed body cannot be read here; send it without content-encoding.");
+    }
+    let Some(value) = headers.get("content-type") else {
+        return Ok(Shape::Json);
+    };
+    let value = String::from_utf8_lossy(value);
+    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if essence == "multipart/form-data" {
+        return match multipart::boundary(&value) {
+            Some(boundary) => Ok(Shape::Form(boundary)),
+            None => refused("The content-type multipart/form-data must name its boundary."),
+        };
+    }
+    if essence.is_empty() || essence == "application/json" || essence.ends_with("+json") {
+        return Ok(Shape::Json);
+    }
+    refused("The content-type must be application/json or multipart/form-data.")
+}
