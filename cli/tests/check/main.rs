@@ -1,5 +1,7 @@
 //! `gateway::check` from outside: mistakes and their exact words, good files, any bytes.
 
+#![cfg(test)]
+
 mod bytes;
 mod good;
 mod mistakes;
