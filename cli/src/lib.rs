@@ -3,7 +3,9 @@
 //! [`file`] reads YAML and keeps the place of every value, [`gateway`] is the checked model of the file, and
 //! each subcommand of the binary is a function over that model.
 
+pub mod explain;
 pub mod file;
 pub mod gateway;
 pub mod render;
+pub mod run;
 pub mod schema;

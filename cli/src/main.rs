@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use sluice::explain::Question;
 use sluice::gateway::{self, CheckOptions, Gateway};
+use sluice::render::{self, Rendering};
+use sluice::run::{self, Options};
 
 /// Exit status for a mistake in the file, as clap uses it for a mistake in the arguments.
 const MISTAKE: u8 = 2;
@@ -22,6 +25,30 @@ struct Arguments {
 enum Command {
     /// Finds every mistake in a gateway.yaml
     Check(File),
+    /// Shows what would happen to a request, and why
+    Explain(Explain),
+    /// Writes Envoy's configuration
+    Render {
+        #[command(flatten)]
+        file: File,
+        /// Folder to write to; made if it is missing
+        #[arg(short, long, value_name = "DIR")]
+        output: PathBuf,
+    },
+    /// Runs Envoy with it, and takes over every change of the file
+    Run {
+        #[command(flatten)]
+        file: File,
+        /// Envoy's own log [default: standard error]
+        #[arg(long, value_name = "PATH")]
+        envoy_log: Option<PathBuf>,
+        /// One line of JSON for each request [default: standard output]
+        #[arg(long, value_name = "PATH")]
+        access_log: Option<PathBuf>,
+        /// Worker threads [default: one for each core]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+        concurrency: Option<u32>,
+    },
     /// Prints the JSON Schema of gateway.yaml, for editors
     Schema,
 }
@@ -34,9 +61,45 @@ struct File {
     file: PathBuf,
 }
 
+/// The request to explain.
+#[derive(clap::Args)]
+struct Explain {
+    #[command(flatten)]
+    file: File,
+    /// Model that the request names
+    #[arg(long)]
+    model: String,
+    /// Key that the client sends
+    #[arg(long)]
+    key: Option<String>,
+    /// Header that the client sends
+    #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
+    /// Estimated input tokens of the request
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    input_tokens: u64,
+    /// What else the request holds
+    #[arg(long, value_name = "tools|images", value_parser = ["tools", "images"])]
+    has: Vec<String>,
+    /// Answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// `NAME:VALUE`, the name in lower case.
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("write NAME:VALUE, such as x-team:search")?;
+    Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
+}
+
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Check(File { file }) => check(&file),
+        Command::Explain(arguments) => explain(arguments),
+        Command::Render { file: File { file }, output } => render(&file, &output),
+        Command::Run { file: File { file }, envoy_log, access_log, concurrency } => {
+            Ok(run::run(&Options { file, envoy_log, access_log, concurrency }))
+        }
         Command::Schema => print(sluice::schema::GATEWAY),
     };
     done.unwrap_or_else(|code| code)
@@ -56,6 +119,43 @@ fn check(file: &Path) -> Done {
     let gateway = load(file)?;
     let (rules, providers) = (gateway.models.len(), gateway.providers.len());
     print(&format!("{}: good; {rules} rules, {providers} providers\n", file.display()))
+}
+
+fn explain(arguments: Explain) -> Done {
+    let gateway = load(&arguments.file.file)?;
+    let question = Question {
+        model: arguments.model,
+        key: arguments.key,
+        headers: arguments.headers,
+        input_tokens: arguments.input_tokens,
+        tools: arguments.has.iter().any(|has| has == "tools"),
+        images: arguments.has.iter().any(|has| has == "images"),
+    };
+    let explanation = sluice::explain::explain(&gateway, &question).map_err(|why| {
+        complain(&format!("{why}\n"));
+        ExitCode::FAILURE
+    })?;
+    if arguments.json {
+        return print(&format!("{:#}\n", explanation.to_json()));
+    }
+    print(&explanation.to_string())
+}
+
+fn render(file: &Path, output: &Path) -> Done {
+    let gateway = load(file)?;
+    write(&gateway, output).map_err(|why| {
+        complain(&format!("sluice: {why}\n"));
+        ExitCode::FAILURE
+    })?;
+    print(&format!("{}\n", output.join("envoy.yaml").display()))
+}
+
+fn write(gateway: &Gateway, output: &Path) -> Result<(), String> {
+    let directory = std::path::absolute(output).map_err(|error| error.to_string())?;
+    let (module, roots) = (run::module()?, run::roots(gateway)?);
+    let rendering = Rendering { directory: &directory, module: &module, roots: &roots, access_log: None };
+    let rendered = render::render(gateway, &rendering);
+    render::write(&rendered.files(&rendering), &directory)
 }
 
 /// A reader that has gone (`sluice schema | head`) is no failure worth words.

@@ -1,0 +1,208 @@
+//! Filters: what each plugin's own JSON says, and how Envoy loads it.
+
+use ai_log::AiLog;
+use fallback::Fallback;
+use key_rotation::KeyRotation;
+use model_router::ModelRouter;
+use provider_adapter::ProviderAdapter;
+use serde_json::{Map, Value, json};
+use sluice_core::config::SecretSource;
+use sluice_core::filter::Filter;
+
+use super::clusters::label;
+use super::{Rendering, millis};
+use crate::gateway::{Gateway, HoldUntil, Key, Provider, Rotation, Rule, Sticky, When};
+
+/// A filter's place in the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Once per request, before a provider is chosen.
+    Gateway,
+    /// Once per attempt, for the endpoint chosen.
+    Provider,
+}
+
+/// One filter of the chain.
+#[derive(Clone, Debug)]
+pub struct Plugin {
+    /// The plugin, and its `root_id`.
+    pub name: &'static str,
+    /// Where it runs.
+    pub stage: Stage,
+    /// Its own JSON.
+    pub config: Value,
+    /// Whether `config` holds a secret.
+    pub secret: bool,
+}
+
+/// The plugins in the order that requests pass them. `clusters` names the cluster of each target of each rule.
+pub(super) fn plugins(gateway: &Gateway, clusters: &[Vec<String>]) -> Vec<Plugin> {
+    let plugin = |name, stage, config, secret| Plugin { name, stage, config, secret };
+    vec![
+        plugin(AiLog::NAME, Stage::Gateway, json!({}), false),
+        plugin(ModelRouter::NAME, Stage::Gateway, model_router(gateway, clusters), false),
+        plugin(Fallback::NAME, Stage::Provider, fallback(gateway), false),
+        plugin(KeyRotation::NAME, Stage::Provider, key_rotation(gateway), has_keys_in_it(gateway)),
+        plugin(ProviderAdapter::NAME, Stage::Provider, provider_adapter(gateway), has_headers_in_it(gateway)),
+    ]
+}
+
+/// Environment variables that the plugins read, each once.
+pub(super) fn environment(gateway: &Gateway) -> Vec<String> {
+    let mut names: Vec<String> = gateway
+        .providers
+        .iter()
+        .flat_map(|provider| {
+            let keys = provider.keys.iter().map(|key| key.secret.source());
+            keys.chain(provider.headers.values().map(|value| value.source()))
+        })
+        .filter_map(|source| match source {
+            SecretSource::Env(name) => Some(name.clone()),
+            SecretSource::Value(_) => None,
+        })
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// The Wasm filter as Envoy loads it. All share one `vm_id`, so one VM per worker.
+pub(super) fn wasm(plugin: &Plugin, rendering: &Rendering<'_>, environment: &[String]) -> Value {
+    let mut vm = json!({
+        "vm_id": "sluice",
+        "runtime": "envoy.wasm.runtime.v8",
+        "code": {"local": {"filename": rendering.module}},
+    });
+    if let (false, Value::Object(vm)) = (environment.is_empty(), &mut vm) {
+        vm.insert("environment_variables".into(), json!({"host_env_keys": environment}));
+    }
+    let config = serde_json::to_string_pretty(&plugin.config).unwrap_or_default();
+    json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+        "config": {
+            "name": plugin.name,
+            "root_id": plugin.name,
+            "#": "Hold the headers, but go on reading the body: what it says decides where they go.",
+            "allow_on_headers_stop_iteration": true,
+            "#1": "A trap costs its own request a 503; the next is served by a new VM.",
+            "failure_policy": "FAIL_RELOAD",
+            "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": config + "\n"},
+            "vm_config": vm,
+        },
+    })
+}
+
+fn model_router(gateway: &Gateway, clusters: &[Vec<String>]) -> Value {
+    let rules: Vec<Value> =
+        gateway.models.iter().zip(clusters).map(|(rule, names)| router_rule(gateway, rule, names)).collect();
+    json!({"max_body_bytes": gateway.max_request_body, "rules": rules})
+}
+
+fn router_rule(gateway: &Gateway, rule: &Rule, clusters: &[String]) -> Value {
+    let targets: Vec<Value> = rule
+        .targets
+        .iter()
+        .zip(clusters)
+        .map(|(target, cluster)| {
+            let attempts = gateway.attempts(rule);
+            json!({"name": label(&target.hop), "cluster": cluster, "weight": target.weight, "attempts": attempts})
+        })
+        .collect();
+    let mut rendered = json!({"match": rule.matches});
+    if let Value::Object(rendered) = &mut rendered {
+        if !rule.when.is_empty() {
+            rendered.insert("when".into(), when(&rule.when));
+        }
+        if let Some(prefix) = &rule.strip_prefix {
+            rendered.insert("strip_prefix".into(), prefix.as_str().into());
+        }
+        let sticky = match &rule.sticky {
+            Sticky::Consumer => "consumer".to_owned(),
+            Sticky::Request => "request".to_owned(),
+            Sticky::Header(name) => format!("header:{name}"),
+        };
+        rendered.insert("sticky".into(), sticky.into());
+        rendered.insert("targets".into(), targets.into());
+    }
+    rendered
+}
+
+fn when(when: &When) -> Value {
+    let mut rendered = Map::new();
+    if !when.headers.is_empty() {
+        rendered.insert("headers".into(), json!(when.headers));
+    }
+    for (name, tokens) in
+        [("min_input_tokens", when.min_input_tokens), ("max_input_tokens", when.max_input_tokens)]
+    {
+        if let Some(tokens) = tokens {
+            rendered.insert(name.into(), tokens.into());
+        }
+    }
+    let has = [("tools", when.has_tools), ("images", when.has_images)];
+    let has: Vec<&str> = has.iter().filter(|(_, wanted)| *wanted).map(|(name, _)| *name).collect();
+    if !has.is_empty() {
+        rendered.insert("has".into(), has.into());
+    }
+    rendered.into()
+}
+
+fn fallback(gateway: &Gateway) -> Value {
+    let until = match gateway.hold.until {
+        HoldUntil::FirstContent => "first_content",
+        HoldUntil::Headers => "headers",
+    };
+    json!({
+        "retry_on": gateway.retry.on,
+        "hold": {"until": until, "max_ms": millis(gateway.hold.max), "max_bytes": gateway.hold.max_bytes},
+        "first_token_ms": millis(gateway.timeouts.first_token),
+    })
+}
+
+fn key_rotation(gateway: &Gateway) -> Value {
+    let providers = gateway.providers.iter().filter(|provider| !provider.keys.is_empty());
+    let providers: Map<String, Value> = providers.map(|p| (p.name.clone(), provider_keys(p))).collect();
+    json!({"providers": providers})
+}
+
+fn provider_keys(provider: &Provider) -> Value {
+    let weighted = provider.rotation == Rotation::Weighted;
+    let key = |key: &Key| match weighted {
+        true => json!({"key": key.secret.source(), "weight": key.weight}),
+        false => json!({"key": key.secret.source()}),
+    };
+    let keys: Vec<Value> = provider.keys.iter().map(key).collect();
+    json!({"keys": keys, "rotation": provider.rotation.as_str()})
+}
+
+fn provider_adapter(gateway: &Gateway) -> Value {
+    let providers: Map<String, Value> = gateway
+        .providers
+        .iter()
+        .filter(|provider| !provider.headers.is_empty())
+        .map(|provider| {
+            let headers: Map<String, Value> =
+                provider.headers.iter().map(|(name, value)| (name.clone(), header(value.source()))).collect();
+            (provider.name.clone(), json!({"headers": headers}))
+        })
+        .collect();
+    json!({"providers": providers})
+}
+
+fn header(value: &SecretSource) -> Value {
+    match value {
+        SecretSource::Env(name) => json!({"env": name}),
+        SecretSource::Value(value) => json!(value),
+    }
+}
+
+fn has_keys_in_it(gateway: &Gateway) -> bool {
+    let mut keys = gateway.providers.iter().flat_map(|provider| &provider.keys);
+    keys.any(|key| matches!(key.secret.source(), SecretSource::Value(_)))
+}
+
+/// A header's value is taken for a secret: it may be one.
+fn has_headers_in_it(gateway: &Gateway) -> bool {
+    let mut headers = gateway.providers.iter().flat_map(|provider| provider.headers.values());
+    headers.any(|value| matches!(value.source(), SecretSource::Value(_)))
+}

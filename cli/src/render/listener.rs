@@ -1,0 +1,187 @@
+//! The listener: the chain of filters, the access log, and Envoy's own errors in OpenAI's shape.
+
+use serde_json::{Value, json};
+use sluice_core::openai::error::{Code, ERROR_HEADER};
+
+use super::filters::{Plugin, Stage};
+use super::{Rendering, routes, seconds};
+use crate::gateway::Gateway;
+
+/// What Envoy buffers beyond the largest body, in bytes: the filters answer 413 first, in OpenAI's shape.
+const HEADROOM: u64 = 1 << 20;
+
+/// One line of the access log. Envoy's own words are quoted; the record is JSON already, and `null` for what
+/// never reached a filter.
+const LOG_LINE: &str = concat!(
+    r#"{"time":"%START_TIME%","client":"%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%","protocol":"%PROTOCOL%","#,
+    r#""status":%RESPONSE_CODE%,"flags":"%RESPONSE_FLAGS%","details":"%RESPONSE_CODE_DETAILS%","#,
+    r#""bytes_in":%BYTES_RECEIVED%,"bytes_out":%BYTES_SENT%,"ai_log":AI_LOG}"#,
+    "\n",
+);
+
+/// The listener, reading routes and filters from files of their own.
+pub(super) fn listener(gateway: &Gateway, plugins: &[Plugin], rendering: &Rendering<'_>) -> Value {
+    let mut chain = json!({"filters": [{
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": connection_manager(gateway, plugins, rendering),
+    }]});
+    if let (Some(tls), Value::Object(chain)) = (&gateway.tls, &mut chain) {
+        let context = json!({
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": {
+                "alpn_protocols": ["h2", "http/1.1"],
+                "tls_certificates": [{
+                    "certificate_chain": {"filename": tls.cert},
+                    "private_key": {"filename": tls.key},
+                }],
+            },
+        });
+        chain.insert(
+            "transport_socket".into(),
+            json!({"name": "envoy.transport_sockets.tls", "typed_config": context}),
+        );
+    }
+    json!({
+        "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
+        "name": "gateway",
+        "address": {"socket_address": {
+            "address": gateway.listen.ip().to_string(), "port_value": gateway.listen.port(),
+        }},
+        "#": "A body is held to be routed and sent again: the limit on it is the filters', this one lies above.",
+        "per_connection_buffer_limit_bytes": gateway.max_request_body.saturating_add(HEADROOM),
+        "filter_chains": [chain],
+    })
+}
+
+fn connection_manager(gateway: &Gateway, plugins: &[Plugin], rendering: &Rendering<'_>) -> Value {
+    let mut filters: Vec<Value> = discovered(plugins, Stage::Gateway, rendering);
+    filters.push(router(plugins, rendering));
+    json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "gateway",
+        "codec_type": "AUTO",
+        "#": "Nobody is internal: x-envoy-* headers of clients are dropped, whatever address they come from.",
+        "use_remote_address": true,
+        "internal_address_config": {},
+        "normalize_path": true,
+        "merge_slashes": true,
+        "server_name": "sluice",
+        "request_headers_timeout": "10s",
+        "#1": "Time for a request to arrive whole.",
+        "request_timeout": seconds(gateway.timeouts.request),
+        "stream_idle_timeout": "0s",
+        "rds": {
+            "route_config_name": routes::NAME,
+            "config_source": source(rendering, "routes.yaml"),
+        },
+        "local_reply_config": {"mappers": error_mappers()},
+        "access_log": access_logs(rendering),
+        "http_filters": filters,
+    })
+}
+
+fn router(plugins: &[Plugin], rendering: &Rendering<'_>) -> Value {
+    let mut upstream = discovered(plugins, Stage::Provider, rendering);
+    upstream.push(json!({
+        "name": "envoy.filters.http.upstream_codec",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec",
+        },
+    }));
+    json!({
+        "name": "envoy.filters.http.router",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
+            "suppress_envoy_headers": true,
+            "#": "The provider stage: once per attempt, for the endpoint chosen. Requests pass from top to bottom,\nanswers from bottom to top.",
+            "upstream_http_filters": upstream,
+        },
+    })
+}
+
+/// The filters of a stage, each read from a file that can change while Envoy runs.
+fn discovered(plugins: &[Plugin], stage: Stage, rendering: &Rendering<'_>) -> Vec<Value> {
+    let of_stage = plugins.iter().filter(|plugin| plugin.stage == stage);
+    of_stage
+        .map(|plugin| {
+            json!({
+                "name": plugin.name,
+                "config_discovery": {
+                    "config_source": source(rendering, &format!("filters/{}.yaml", plugin.name)),
+                    "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"],
+                },
+            })
+        })
+        .collect()
+}
+
+/// A file that Envoy reads again whenever another is moved into its place.
+pub(super) fn source(rendering: &Rendering<'_>, file: &str) -> Value {
+    json!({"resource_api_version": "V3", "path_config_source": {"path": rendering.directory.join(file)}})
+}
+
+/// What Envoy itself answers when a chain is exhausted by broken connections or time.
+fn error_mappers() -> Vec<Value> {
+    let tried = "No provider answered. Tried: %FILTER_STATE(wasm.ai.tried:PLAIN)%.";
+    [
+        (Code::UpstreamTimeout, &["UT", "SI", "DT"][..], tried),
+        (Code::NoHealthyTarget, &["UH", "NC", "NR"], "No provider of this model can be reached at present."),
+        (Code::UpstreamError, &["UF", "UC", "UR", "LR", "URX", "UPE", "UO"], tried),
+    ]
+    .into_iter()
+    .map(|(code, flags, message)| {
+        json!({
+            "filter": {"response_flag_filter": {"flags": flags}},
+            "status_code": code.status(),
+            "headers_to_add": [{
+                "header": {"key": ERROR_HEADER, "value": code.name()},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            }],
+            "body_format_override": {"json_format": {"error": {
+                "message": message, "type": code.kind(), "param": null, "code": code.name(),
+            }}},
+        })
+    })
+    .collect()
+}
+
+/// Two loggers on one sink: text formats know no "record, or else null".
+fn access_logs(rendering: &Rendering<'_>) -> Vec<Value> {
+    let record = [
+        ("'wasm.ai_log' in filter_state", "%FILTER_STATE(wasm.ai_log:PLAIN)%"),
+        ("!('wasm.ai_log' in filter_state)", "null"),
+    ];
+    record
+        .into_iter()
+        .map(|(when, ai_log)| {
+            let format = json!({"text_format_source": {"inline_string": LOG_LINE.replace("AI_LOG", ai_log)}});
+            let (name, config) = match rendering.access_log {
+                Some(path) => (
+                    "envoy.access_loggers.file",
+                    json!({
+                        "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+                        "path": path, "log_format": format,
+                    }),
+                ),
+                None => (
+                    "envoy.access_loggers.stdout",
+                    json!({
+                        "@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+                        "log_format": format,
+                    }),
+                ),
+            };
+            json!({
+                "name": name,
+                "filter": {"extension_filter": {
+                    "name": "envoy.access_loggers.extension_filters.cel",
+                    "typed_config": {
+                        "@type": "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+                        "expression": when,
+                    },
+                }},
+                "typed_config": config,
+            })
+        })
+        .collect()
+}

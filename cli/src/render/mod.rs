@@ -1,0 +1,139 @@
+//! Writes Envoy's configuration for a [`Gateway`], as files that Envoy watches.
+//!
+//! | file | holds | read as |
+//! | --- | --- | --- |
+//! | `envoy.yaml` | admin address, and where the others are | bootstrap |
+//! | `listeners.yaml` | the listener with its chain of filters | LDS |
+//! | `routes.yaml` | time-outs and retries | RDS |
+//! | `clusters.yaml` | a chain of endpoints for each target of each rule | CDS |
+//! | `filters/<plugin>.yaml` | how each plugin is loaded, with its own JSON | ECDS |
+//!
+//! Weights, keys, time-outs and providers can so change under open connections: only a change of addresses or of
+//! the body limit makes Envoy replace the listener.
+
+mod clusters;
+mod files;
+mod filters;
+mod listener;
+mod names;
+mod routes;
+mod yaml;
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+pub use clusters::Cluster;
+pub use files::{File, write};
+pub use filters::{Plugin, Stage};
+
+use crate::gateway::{Gateway, Hop};
+
+/// What the files depend on besides the gateway.
+#[derive(Clone, Copy, Debug)]
+pub struct Rendering<'a> {
+    /// Where the files will lie; absolute.
+    pub directory: &'a Path,
+    /// The module that holds every plugin; absolute.
+    pub module: &'a Path,
+    /// PEM file with the system's root certificates.
+    pub roots: &'a Path,
+    /// Where the access log goes; `None`: standard output.
+    pub access_log: Option<&'a Path>,
+}
+
+/// Envoy's configuration in parts.
+#[derive(Clone, Debug)]
+pub struct Rendered {
+    /// `envoy.yaml`.
+    pub bootstrap: Value,
+    /// The only listener.
+    pub listener: Value,
+    /// The only route configuration.
+    pub routes: Value,
+    /// Clusters by name, each name once.
+    pub clusters: Vec<Cluster>,
+    /// The plugins in chain order.
+    pub plugins: Vec<Plugin>,
+    /// Environment variables that they read.
+    pub environment: Vec<String>,
+}
+
+/// Renders every part.
+#[must_use]
+pub fn render(gateway: &Gateway, rendering: &Rendering<'_>) -> Rendered {
+    let mut clusters: Vec<Cluster> = Vec::new();
+    let mut of_rules = Vec::new();
+    for rule in &gateway.models {
+        let cluster_of = |hop: &Hop| clusters::cluster(gateway, rule, hop, rendering);
+        let of_rule: Vec<Cluster> = rule.targets.iter().map(|target| cluster_of(&target.hop)).collect();
+        of_rules.push(of_rule.iter().map(|cluster| cluster.name.clone()).collect());
+        clusters.extend(of_rule);
+    }
+    clusters.sort_by(|a, b| a.name.cmp(&b.name));
+    clusters.dedup_by(|a, b| a.name == b.name);
+    let plugins = filters::plugins(gateway, &of_rules);
+    Rendered {
+        bootstrap: bootstrap(gateway, rendering),
+        listener: listener::listener(gateway, &plugins, rendering),
+        routes: routes::routes(gateway),
+        clusters,
+        plugins,
+        environment: filters::environment(gateway),
+    }
+}
+
+impl Rendered {
+    /// All files, the bootstrap last, so that whoever waits for it finds the others.
+    #[must_use]
+    pub fn files(&self, rendering: &Rendering<'_>) -> Vec<File> {
+        let mut files = vec![self.clusters_file()];
+        files.extend(self.plugins.iter().rev().map(|plugin| self.plugin_file(plugin, rendering)));
+        files.push(File::discovery("routes.yaml", std::slice::from_ref(&self.routes), false));
+        files.push(File::discovery("listeners.yaml", std::slice::from_ref(&self.listener), false));
+        files.push(File::new("envoy.yaml", yaml::document(&self.bootstrap)));
+        files
+    }
+
+    /// `clusters.yaml`.
+    #[must_use]
+    pub fn clusters_file(&self) -> File {
+        let resources: Vec<Value> = self.clusters.iter().map(|cluster| cluster.resource.clone()).collect();
+        File::discovery("clusters.yaml", &resources, false)
+    }
+
+    /// `filters/<plugin>.yaml`.
+    #[must_use]
+    pub fn plugin_file(&self, plugin: &Plugin, rendering: &Rendering<'_>) -> File {
+        let resource = json!({
+            "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+            "name": plugin.name,
+            "typed_config": filters::wasm(plugin, rendering, &self.environment),
+        });
+        File::discovery(&format!("filters/{}.yaml", plugin.name), &[resource], plugin.secret)
+    }
+}
+
+fn bootstrap(gateway: &Gateway, rendering: &Rendering<'_>) -> Value {
+    json!({
+        "#": "Written by `sluice render`; a change here is lost. The source is gateway.yaml.",
+        "node": {"id": "sluice", "cluster": "sluice"},
+        "admin": {"address": {"socket_address": {
+            "address": gateway.admin.ip().to_string(), "port_value": gateway.admin.port(),
+        }}},
+        "dynamic_resources": {
+            "cds_config": listener::source(rendering, "clusters.yaml"),
+            "lds_config": listener::source(rendering, "listeners.yaml"),
+        },
+    })
+}
+
+/// A duration as Envoy writes it.
+fn seconds(duration: Duration) -> String {
+    format!("{}s", duration.as_secs_f64())
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,55 @@
+//! Envoy's admin interface.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Longest wait for an answer: the interface is on this machine, but Envoy's main thread may be busy loading.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// A client of one Envoy's admin interface.
+pub(super) struct Admin {
+    agent: ureq::Agent,
+    base: String,
+}
+
+impl Admin {
+    pub(super) fn new(address: SocketAddr) -> Self {
+        let agent = ureq::Agent::config_builder().timeout_global(Some(ANSWER)).proxy(None).build().into();
+        Self { agent, base: format!("http://{}", reachable(address)) }
+    }
+
+    /// The text of a page; `None` while Envoy does not answer.
+    fn page(&self, path: &str) -> Option<String> {
+        self.agent.get(format!("{}{path}", self.base)).call().ok()?.body_mut().read_to_string().ok()
+    }
+
+    /// Statistics whose name matches `filter` (a regular expression), quotes taken off texts.
+    pub(super) fn stats(&self, filter: &str) -> BTreeMap<String, String> {
+        let page = self.page(&format!("/stats?filter={filter}")).unwrap_or_default();
+        let pairs = page.lines().filter_map(|line| line.split_once(": "));
+        pairs.map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned())).collect()
+    }
+
+    /// One statistic as a number.
+    pub(super) fn number(&self, name: &str) -> Option<u64> {
+        self.stats(&format!("^{}$", name.replace('.', "%5C."))).get(name)?.parse().ok()
+    }
+
+    /// Asks for something to be done.
+    pub(super) fn post(&self, path: &str) {
+        // whether it was done shows in the statistics
+        let _ = self.agent.post(format!("{}{path}", self.base)).send_empty();
+    }
+}
+
+/// An interface that listens on every address is reached on loopback.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}

@@ -1,0 +1,207 @@
+//! The configuration in force, and how another takes its place without a request failing.
+//!
+//! The files change in an order in which every request finds what it was promised: first the clusters, new beside
+//! old; then the provider stage, knowing new and old providers; then routes and the listener; last the router,
+//! which begins to use what is new. What only the old configuration needs goes when its last request must have
+//! ended.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::admin::Admin;
+use super::deadline::Deadline;
+use crate::gateway::Gateway;
+use crate::render::{Cluster, File, Rendered, Rendering, Stage, render, write};
+
+/// Longest wait for Envoy to take over one file.
+const TAKE_OVER: Duration = Duration::from_secs(15);
+
+/// A gateway as Envoy runs it.
+pub(super) struct Live<'a> {
+    gateway: Gateway,
+    rendering: Rendering<'a>,
+    rendered: Rendered,
+    /// What was in force before, oldest first, and until when requests of it may still run.
+    older: Vec<(Deadline, Rendered)>,
+    admin: Admin,
+}
+
+impl<'a> Live<'a> {
+    /// Renders and writes everything for an Envoy that starts.
+    pub(super) fn write(gateway: Gateway, rendering: Rendering<'a>) -> Result<Self, String> {
+        let rendered = render(&gateway, &rendering);
+        write(&rendered.files(&rendering), rendering.directory)?;
+        let admin = Admin::new(gateway.admin);
+        Ok(Self { gateway, rendering, rendered, older: Vec::new(), admin })
+    }
+
+    pub(super) fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// Whether requests can be served.
+    ///
+    /// # Errors
+    /// Envoy has refused the configuration.
+    pub(super) fn is_ready(&self) -> Result<bool, String> {
+        let refused = self.refusals();
+        if refused > 0 {
+            return Err("Envoy refused the configuration; its log says why".into());
+        }
+        Ok(self.admin.number("listener_manager.total_listeners_active") == Some(1)
+            && self.admin.number("listener_manager.workers_started") == Some(1))
+    }
+
+    /// Whether any request is running.
+    pub(super) fn is_busy(&self) -> bool {
+        self.admin.number("http.gateway.downstream_rq_active").is_some_and(|requests| requests > 0)
+    }
+
+    /// Takes no more connections.
+    pub(super) fn stop_listening(&self) {
+        self.admin.post("/drain_listeners");
+    }
+
+    /// Puts `gateway` in force; `false` if nothing of it is new.
+    ///
+    /// # Errors
+    /// Envoy did not take it over; what was in force before is again.
+    pub(super) fn apply(&mut self, gateway: Gateway) -> Result<bool, String> {
+        if gateway.admin != self.gateway.admin {
+            return Err("admin: its address cannot change while Envoy runs; restart sluice".into());
+        }
+        let next = render(&gateway, &self.rendering);
+        let (old, new) = (self.rendered.files(&self.rendering), next.files(&self.rendering));
+        if old == new {
+            self.gateway = gateway;
+            return Ok(false);
+        }
+        let refused = self.refusals();
+        let all = union(&self.rendered, self.with_older(next.clone()));
+        if let Err(why) = self.put_in_order(&all, refused) {
+            write(&old, self.rendering.directory)?;
+            return Err(why);
+        }
+        let before = std::mem::replace(&mut self.rendered, next);
+        self.older.push((Deadline::after(self.gateway.timeouts.request), before));
+        self.gateway = gateway;
+        Ok(true)
+    }
+
+    fn with_older(&self, next: Rendered) -> Rendered {
+        self.older.iter().rev().fold(next, |next, (_, older)| union(older, next))
+    }
+
+    /// Takes away what only requests of an older configuration needed, once they must have ended.
+    ///
+    /// # Errors
+    /// The files could not be written.
+    pub(super) fn prune(&mut self) -> Result<(), String> {
+        let kept = self.older.len();
+        self.older.retain(|(until, _)| !until.has_passed());
+        if self.older.len() < kept {
+            let all = self.with_older(self.rendered.clone());
+            write(&all.files(&self.rendering), self.rendering.directory)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the files step by step, each step taken over before the next begins.
+    fn put_in_order(&self, next: &Rendered, refused: u64) -> Result<(), String> {
+        let of_stage = |stage| -> Vec<(String, File)> {
+            let plugins = next.plugins.iter().filter(|plugin| plugin.stage == stage);
+            plugins
+                .map(|plugin| (ecds(stage, plugin.name), next.plugin_file(plugin, &self.rendering)))
+                .collect()
+        };
+        let others = next.files(&self.rendering).into_iter().filter_map(|file| {
+            let stat = match file.path.as_str() {
+                "routes.yaml" => "http.gateway.rds.gateway.version_text",
+                "listeners.yaml" => "listener_manager.lds.version_text",
+                _ => return None,
+            };
+            Some((stat.to_owned(), file))
+        });
+        let steps = [
+            vec![("cluster_manager.cds.version_text".to_owned(), next.clusters_file())],
+            of_stage(Stage::Provider),
+            others.collect(),
+            of_stage(Stage::Gateway),
+        ];
+        steps.iter().try_for_each(|step| self.put(step, refused))
+    }
+
+    fn put(&self, step: &[(String, File)], refused: u64) -> Result<(), String> {
+        let files: Vec<File> = step.iter().map(|(_, file)| file.clone()).collect();
+        write(&files, self.rendering.directory)?;
+        let deadline = Deadline::after(TAKE_OVER);
+        loop {
+            let versions = self.admin.stats("version_text");
+            let taken = |(stat, file): &(String, File)| versions.get(stat) == Some(&file.version);
+            if step.iter().all(taken) && self.is_warm() {
+                return Ok(());
+            }
+            let missing = || step.iter().filter(|step| !taken(step)).map(|(_, file)| file.path.as_str());
+            if self.refusals() > refused {
+                let files: Vec<&str> = missing().collect();
+                return Err(format!("Envoy refused {}; its log says why", files.join(", ")));
+            }
+            if deadline.has_passed() {
+                let files: Vec<&str> = missing().collect();
+                return Err(format!("Envoy did not take over {} in time", files.join(", ")));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// New clusters have resolved their names, a new listener has its filters.
+    fn is_warm(&self) -> bool {
+        let warming = ["cluster_manager.warming_clusters", "listener_manager.total_listeners_warming"];
+        warming.iter().all(|stat| self.admin.number(stat) == Some(0))
+    }
+
+    /// How often Envoy has refused a file.
+    fn refusals(&self) -> u64 {
+        let stats = self.admin.stats("(update_rejected|config_fail)$");
+        stats.values().filter_map(|count| count.parse::<u64>().ok()).fold(0, u64::saturating_add)
+    }
+}
+
+fn ecds(stage: Stage, plugin: &str) -> String {
+    let chain = match stage {
+        Stage::Gateway => "http_filter",
+        Stage::Provider => "upstream_http_filter",
+    };
+    format!("extension_config_discovery.{chain}.{plugin}.version_text")
+}
+
+/// `next`, with what requests of `old` still need: its clusters, and its providers in the provider stage.
+fn union(old: &Rendered, next: Rendered) -> Rendered {
+    let mut both = next;
+    let clusters: BTreeMap<String, Cluster> = old
+        .clusters
+        .iter()
+        .cloned()
+        .chain(both.clusters)
+        .map(|cluster| (cluster.name.clone(), cluster))
+        .collect();
+    both.clusters = clusters.into_values().collect();
+    for plugin in &mut both.plugins {
+        let before = old.plugins.iter().find(|before| before.name == plugin.name);
+        let Some(before) = before.filter(|_| plugin.stage == Stage::Provider) else { continue };
+        plugin.secret |= before.secret;
+        if let (Some(Value::Object(new)), Some(Value::Object(old))) =
+            (plugin.config.get_mut("providers"), before.config.get("providers"))
+        {
+            for (name, provider) in old {
+                new.entry(name).or_insert_with(|| provider.clone());
+            }
+        }
+    }
+    both.environment.extend(old.environment.iter().cloned());
+    both.environment.sort();
+    both.environment.dedup();
+    both
+}

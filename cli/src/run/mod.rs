@@ -1,0 +1,177 @@
+//! `sluice run`: Envoy with the configuration of a gateway.yaml, kept in step with the file.
+
+mod admin;
+mod deadline;
+mod envoy;
+mod find;
+mod live;
+mod watch;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::gateway::{CheckOptions, Gateway, load};
+use crate::render::Rendering;
+
+use deadline::Deadline;
+use envoy::Envoy;
+pub use find::{module, roots};
+use live::Live;
+use watch::Watch;
+
+/// Exit status when gateway.yaml has a mistake.
+const MISTAKE: u8 = 2;
+/// How often files and Envoy are looked after.
+const TURN: Duration = Duration::from_millis(200);
+/// Longest wait for Envoy to serve its first request.
+const START: Duration = Duration::from_secs(60);
+
+/// What `sluice run` is told.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The gateway.yaml.
+    pub file: PathBuf,
+    /// Where Envoy's own log goes; `None`: standard error.
+    pub envoy_log: Option<PathBuf>,
+    /// Where the access log goes; `None`: standard output.
+    pub access_log: Option<PathBuf>,
+    /// Envoy's worker threads; `None`: one for each core.
+    pub concurrency: Option<u32>,
+}
+
+/// Runs until a signal or Envoy's end.
+#[must_use]
+pub fn run(options: &Options) -> ExitCode {
+    match serve(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Mistake) => ExitCode::from(MISTAKE),
+        Err(Failure::Other(why)) => {
+            tell(&format!("sluice: {why}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Why a run ended badly.
+enum Failure {
+    /// gateway.yaml has a mistake, and it has been said.
+    Mistake,
+    /// Anything else, in words.
+    Other(String),
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Self::Other(why)
+    }
+}
+
+fn serve(options: &Options) -> Result<(), Failure> {
+    let signals = signals()?;
+    let gateway = read(options).ok_or(Failure::Mistake)?;
+    let directory =
+        tempfile::Builder::new().prefix("sluice-").tempdir().map_err(|error| error.to_string())?;
+    let access_log = options.access_log.as_ref().map(std::path::absolute).transpose();
+    let access_log = access_log.map_err(|error| error.to_string())?;
+    let (module, roots) = (find::module()?, find::roots(&gateway)?);
+    let rendering = Rendering {
+        directory: directory.path(),
+        module: &module,
+        roots: &roots,
+        access_log: access_log.as_deref(),
+    };
+    find::free(&gateway)?;
+    let mut watch = Watch::new(&options.file, &gateway);
+    let mut live = Live::write(gateway, rendering)?;
+    let mut envoy = Envoy::start(directory.path(), options)?;
+    let ready = await_ready(&live, &mut envoy, &signals);
+    if !ready? {
+        return envoy.stop();
+    }
+    tell(&format!("ready on {}", live.gateway().listen));
+    loop {
+        match signals.recv_timeout(TURN) {
+            Ok(SIGHUP) => update(options, &mut live, &mut watch),
+            Ok(_) | Err(RecvTimeoutError::Disconnected) => break drain(&live, &mut envoy, &signals),
+            Err(RecvTimeoutError::Timeout) => {
+                envoy.check()?;
+                if watch.has_changed() {
+                    update(options, &mut live, &mut watch);
+                }
+                live.prune()?;
+            }
+        }
+    }
+}
+
+fn signals() -> Result<Receiver<i32>, String> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| error.to_string())?;
+    let (send, receive) = channel();
+    std::thread::spawn(move || signals.forever().all(|signal| send.send(signal).is_ok()));
+    Ok(receive)
+}
+
+/// Reads gateway.yaml and says what is found in it; `None` if it has a mistake.
+fn read(options: &Options) -> Option<Gateway> {
+    let (gateway, report) = load(&options.file, &CheckOptions::process());
+    // nothing is left to tell it to when standard error is closed
+    let _ = std::io::stderr().write_all(report.to_string().as_bytes());
+    gateway
+}
+
+/// Whether Envoy serves; `false` if a signal came first.
+fn await_ready(live: &Live<'_>, envoy: &mut Envoy, signals: &Receiver<i32>) -> Result<bool, String> {
+    let deadline = Deadline::after(START);
+    while !deadline.has_passed() {
+        envoy.check()?;
+        if live.is_ready()? {
+            return Ok(true);
+        }
+        if matches!(signals.recv_timeout(Duration::from_millis(20)), Ok(SIGTERM | SIGINT)) {
+            return Ok(false);
+        }
+    }
+    envoy.kill();
+    Err(format!("Envoy did not begin to serve within {} s; its log says why", START.as_secs()))
+}
+
+/// Takes over a changed gateway.yaml; a bad one leaves everything as it is.
+fn update(options: &Options, live: &mut Live<'_>, watch: &mut Watch) {
+    let file = options.file.display();
+    let Some(gateway) = read(options) else {
+        watch.look_again();
+        tell(&format!("{file}: not applied; the configuration before it stays in force"));
+        return;
+    };
+    *watch = Watch::new(&options.file, &gateway);
+    match live.apply(gateway) {
+        Ok(true) => tell(&format!("{file}: applied")),
+        Ok(false) => {}
+        Err(why) => tell(&format!("{file}: not applied: {why}; the configuration before it stays in force")),
+    }
+}
+
+/// Takes no new connections, lets running requests end within their deadline, and ends Envoy. A second signal
+/// ends it at once.
+fn drain(live: &Live<'_>, envoy: &mut Envoy, signals: &Receiver<i32>) -> Result<(), Failure> {
+    live.stop_listening();
+    let deadline = Deadline::after(live.gateway().timeouts.request);
+    while !deadline.has_passed() && live.is_busy() {
+        match signals.recv_timeout(Duration::from_millis(50)) {
+            Ok(SIGTERM | SIGINT) | Err(RecvTimeoutError::Disconnected) => break,
+            _ => {}
+        }
+    }
+    envoy.stop()
+}
+
+fn tell(line: &str) {
+    // nothing is left to tell it to when standard error is closed
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

@@ -1,0 +1,12 @@
+//! `sluice.wasm`: every filter in one module, picked by `root_id`.
+//!
+//! Filters with the same code and `vm_id` share one VM per worker: a further filter costs no memory and 2 µs a
+//! request instead of 3 (measured on Envoy 1.40, see the design's table of costs).
+
+sluice_host::register!(
+    ai_log::AiLog,
+    model_router::ModelRouter,
+    fallback::Fallback,
+    key_rotation::KeyRotation,
+    provider_adapter::ProviderAdapter,
+);
