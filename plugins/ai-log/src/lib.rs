@@ -50,9 +50,9 @@ impl Filter for AiLog {
     }
 
     fn on_request_headers(&mut self, host: &mut dyn Host, _end: bool) -> Next {
-        let started_ns = host.now_ns();
-        self.asked = Some(Asked::new(&host.headers(Side::Request), started_ns));
-        context::STARTED.set_number(host, started_ns / 1_000_000);
+        let started_ms = host.now_ms();
+        self.asked = Some(Asked::new(&host.headers(Side::Request), started_ms));
+        context::STARTED.set_number(host, started_ms);
         Next::Pass
     }
 

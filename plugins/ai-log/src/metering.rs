@@ -14,7 +14,7 @@ const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// The meter of one answer.
 pub(crate) struct Metering {
     operation: Operation,
-    started_ns: u64,
+    started_ms: u64,
     meter: Meter,
     shape: Shape,
 }
@@ -44,7 +44,7 @@ impl Metering {
         context::METER.set(host, "ai-log");
         let operation = context::OPERATION.get(host).map(|name| Operation::from_name(&name));
         let operation = operation.unwrap_or_else(|| asked.operation());
-        Some(Self { operation, started_ns: asked.started_ns, meter: Meter::new(operation), shape })
+        Some(Self { operation, started_ms: asked.started_ms, meter: Meter::new(operation), shape })
     }
 
     /// Takes the next part of the body.
@@ -68,8 +68,8 @@ impl Metering {
             }
         };
         if matches!(self.shape, Shape::Stream(_)) && self.meter.has_content() && !had_content {
-            let ttft_ns = host.now_ns().saturating_sub(self.started_ns);
-            context::TTFT_MS.set_number(host, ttft_ns / 1_000_000);
+            let ttft_ms = host.now_ms().saturating_sub(self.started_ms);
+            context::TTFT_MS.set_number(host, ttft_ms);
         }
         if ended {
             context::STREAM_END.set(host, self.end().name());

@@ -163,14 +163,14 @@ impl Outcome {
         Some(code.name())
     }
 
-    /// What became of the attempt that was running when the request ended; `broke` is what `fallback` said of it.
+    /// What became of the attempt that was running when the request ended. `broke` is what `fallback` said of it;
+    /// where that is no more than `reset`, Envoy's flags know better: to a filter of the provider stage a timeout
+    /// and a client that leaves look like one, too.
     pub(crate) fn verdict<'a>(&self, broke: Option<&'a str>) -> &'a str {
-        match (self.end(), broke) {
+        match (self.end(), broke.filter(|broke| *broke != "reset")) {
             (End::Complete, _) => "ok",
             (end @ (End::ErrorEvent | End::Unterminated), _) => end.name(),
             (End::ProviderReset, _) if self.is_answered() => "cut",
-            // From the provider's side, a client that leaves looks like a reset.
-            (End::ClientGone, None | Some("reset")) => End::ClientGone.name(),
             (_, Some(broke)) => broke,
             (End::ProviderReset, _) if self.has(NOT_CONNECTED) => "connect_failure",
             (End::ProviderReset, _) => "reset",

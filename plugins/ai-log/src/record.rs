@@ -18,15 +18,15 @@ const MAX_TEXT: usize = 256;
 /// What is told from the request headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Asked {
-    /// When they came, in nanoseconds since the epoch.
-    pub(crate) started_ns: u64,
+    /// When they came, in milliseconds since the epoch.
+    pub(crate) started_ms: u64,
     method: String,
     path: String,
     request_id: String,
 }
 
 impl Asked {
-    pub(crate) fn new(headers: &Headers, started_ns: u64) -> Self {
+    pub(crate) fn new(headers: &Headers, started_ms: u64) -> Self {
         let text = |name, max| {
             let text = String::from_utf8_lossy(headers.get(name).unwrap_or_default());
             clip(&text, max).to_owned()
@@ -35,7 +35,7 @@ impl Asked {
         let path = String::from_utf8_lossy(headers.get(":path").unwrap_or_default());
         let path = clip(path.split(['?', '#']).next().unwrap_or_default(), MAX_PATH).to_owned();
         Self {
-            started_ns,
+            started_ms,
             method: text(":method", MAX_TEXT),
             path,
             request_id: text("x-request-id", MAX_TEXT),
@@ -67,8 +67,9 @@ pub(crate) fn write(host: &dyn Host, asked: Option<&Asked>) -> String {
     }
     who_and_where(&mut record, host, &outcome);
     usage(&mut record, host);
-    let duration_ns = asked.map(|asked| host.now_ns().saturating_sub(asked.started_ns));
-    record.number("duration_ms", duration_ns.map(|ns| ns / 1_000_000));
+    // Milliseconds of the clock, like `ttft_ms` and those of the attempts, so that no part exceeds the whole.
+    let duration_ms = asked.map(|asked| host.now_ms().saturating_sub(asked.started_ms));
+    record.number("duration_ms", duration_ms);
     record.number("status", Some(outcome.status));
     record.fact("finish_reason", host, context::FINISH_REASON);
     record.text("error", outcome.error_code().map(|code| clip(code, MAX_TEXT)));

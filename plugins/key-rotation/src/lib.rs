@@ -75,12 +75,8 @@ impl Filter for KeyRotation {
     }
 
     fn on_response_headers(&mut self, host: &mut dyn Host, end: bool) -> Next {
-        let Some(used) = &self.used else {
-            return Next::Pass;
-        };
-        let Some(verdict) = verdict::of_headers(&self.config, host) else {
-            return Next::Pass;
-        };
+        let Some(used) = &self.used else { return Next::Pass };
+        let Some(verdict) = verdict::of_headers(&self.config, host) else { return Next::Pass };
         // The key rests from here on, not from the end of a body that may never come.
         used.rest(host, &verdict);
         match verdict {

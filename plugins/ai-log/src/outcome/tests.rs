@@ -194,6 +194,7 @@ fn what_fallback_saw_of_a_broken_attempt_holds() {
         ("a client gone", (0, 0x4000, "", "", ""), "reset", "client_gone"),
         ("a client gone after a timeout", (0, 0x4000, "", "", ""), "timeout", "timeout"),
         ("a reset", (503, 0x40, EARLY, "", ""), "timeout", "timeout"),
+        ("a timeout", (504, 0x4, "upstream_per_try_timeout", "", ""), "reset", "timeout"),
         ("an answer", (200, 0, "via_upstream", "complete", ""), "reset", "ok"),
         ("a cut answer", (200, 0x10, BROKEN, "", ""), "reset", "cut"),
     ] {
