@@ -131,10 +131,7 @@ fn explain(arguments: Explain) -> Done {
         tools: arguments.has.iter().any(|has| has == "tools"),
         images: arguments.has.iter().any(|has| has == "images"),
     };
-    let explanation = sluice::explain::explain(&gateway, &question).map_err(|why| {
-        complain(&format!("{why}\n"));
-        ExitCode::FAILURE
-    })?;
+    let explanation = sluice::explain::explain(&gateway, &question).map_err(failed)?;
     if arguments.json {
         return print(&format!("{:#}\n", explanation.to_json()));
     }
@@ -143,10 +140,7 @@ fn explain(arguments: Explain) -> Done {
 
 fn render(file: &Path, output: &Path) -> Done {
     let gateway = load(file)?;
-    write(&gateway, output).map_err(|why| {
-        complain(&format!("sluice: {why}\n"));
-        ExitCode::FAILURE
-    })?;
+    write(&gateway, output).map_err(failed)?;
     print(&format!("{}\n", output.join("envoy.yaml").display()))
 }
 
@@ -162,6 +156,12 @@ fn write(gateway: &Gateway, output: &Path) -> Result<(), String> {
 fn print(text: &str) -> Done {
     std::io::stdout().write_all(text.as_bytes()).map_err(|_| ExitCode::FAILURE)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A failure that is not the file's.
+fn failed(why: String) -> ExitCode {
+    complain(&format!("sluice: {why}\n"));
+    ExitCode::FAILURE
 }
 
 fn complain(text: &str) {

@@ -1,0 +1,260 @@
+//! What would happen to a request, and why: model-router's own policy over the configuration as rendered.
+//!
+//! Nothing is decided here. The rules are the JSON that the filter gets, and [`rules::mismatch`] and
+//! [`rules::decide`] are the code that it runs, so an explanation and the gateway cannot disagree.
+
+mod text;
+
+use std::path::Path;
+
+use model_router::config::{Config, Raw, RawTarget, Sticky};
+use model_router::request::RequestFacts;
+use model_router::rules::{self, Caller};
+use serde_json::{Value, json};
+use sluice_core::filter::Filter as _;
+
+use crate::gateway::{Gateway, Hop, Rule};
+use crate::render::{self, Rendering};
+
+/// The request in question.
+#[derive(Clone, Debug, Default)]
+pub struct Question {
+    /// Model as asked.
+    pub model: String,
+    /// The caller's key, if any.
+    pub key: Option<String>,
+    /// Header names in lower case, with their values; of two alike the first counts.
+    pub headers: Vec<(String, String)>,
+    /// Estimated input tokens.
+    pub input_tokens: u64,
+    /// Whether it offers tools.
+    pub tools: bool,
+    /// Whether it holds images.
+    pub images: bool,
+}
+
+/// What would happen. Holds no secret; displays as text for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// Model as asked.
+    pub model: String,
+    /// What is known of the caller.
+    pub caller: String,
+    /// Rules before the one that serves, each with its globs and why it does not match.
+    pub passed: Vec<Passed>,
+    /// Who serves; `None`: no rule matches, so the client gets 404 `model_not_found`.
+    pub served: Option<Served>,
+}
+
+/// A rule that does not match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// `models[0]`.
+    pub rule: String,
+    /// Its globs.
+    pub globs: Vec<String>,
+    /// Why it does not match.
+    pub reason: String,
+}
+
+/// The rule that serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// `models[1]`.
+    pub rule: String,
+    /// Its globs.
+    pub globs: Vec<String>,
+    /// What the split hashes: `consumer`, `request` or `header x-user`.
+    pub split_by: String,
+    /// Why `split_by` has no value in this request, so that each request is split by itself.
+    pub unsplit: Option<String>,
+    /// Index in `targets` of the one that this request gets; `None`: any, by share.
+    pub picked: Option<usize>,
+    /// Targets in the order of the file, each with the chain that begins with it.
+    pub targets: Vec<Chain>,
+    /// Attempts in all.
+    pub attempts: u32,
+}
+
+/// A target and what follows when it fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chain {
+    /// Weight as configured.
+    pub weight: u32,
+    /// Its share of requests in hundredths of a percent, rounded; 10000 is all.
+    pub share: u32,
+    /// The target, then the fallbacks in order.
+    pub steps: Vec<Step>,
+}
+
+/// One target of a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Provider.
+    pub provider: String,
+    /// Model that it is asked for.
+    pub model: String,
+    /// Base URLs of its replicas.
+    pub urls: Vec<String>,
+    /// Attempts at it before the next; 0: `retry.attempts` ends before.
+    pub attempts: u32,
+}
+
+/// Explains `question`.
+///
+/// # Errors
+/// model-router refuses what was rendered for it: a fault of this program, not of the file.
+pub fn explain(gateway: &Gateway, question: &Question) -> Result<Explanation, String> {
+    let config = router(gateway)?;
+    let header = |name: &str| {
+        let found = question.headers.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    };
+    let caller = Caller { consumer: None, tier: None, header: &header, request_id: "" };
+    let facts = RequestFacts {
+        model: Some(question.model.clone()),
+        input_tokens: question.input_tokens,
+        tools: question.tools,
+        images: question.images,
+        ..RequestFacts::default()
+    };
+    let mut passed = Vec::new();
+    let mut served = None;
+    for ((at, rule), own) in config.rules.iter().enumerate().zip(&gateway.models) {
+        let name = format!("models[{at}]");
+        let Some(reason) = rules::mismatch(rule, &question.model, &facts, &caller) else {
+            let decision = rules::decide(&config, &question.model, &facts, &caller);
+            served = decision.map(|decision| serve(gateway, name, own, &decision, &caller));
+            break;
+        };
+        passed.push(Passed { rule: name, globs: own.matches.clone(), reason: reason.to_string() });
+    }
+    Ok(Explanation { model: question.model.clone(), caller: who(question), passed, served })
+}
+
+/// model-router's configuration, by way of the JSON that the filter would read.
+fn router(gateway: &Gateway) -> Result<Config, String> {
+    let nowhere = Path::new("/");
+    let rendering = Rendering { directory: nowhere, module: nowhere, roots: nowhere, access_log: None };
+    let rendered = render::render(gateway, &rendering);
+    let plugin = rendered.plugins.into_iter().find(|plugin| plugin.name == model_router::ModelRouter::NAME);
+    let json = plugin.map(|plugin| plugin.config).ok_or("model-router is not in the chain")?;
+    let raw: Raw = serde_json::from_value(json).map_err(|error| format!("model-router: {error}"))?;
+    raw.try_into().map_err(|error| format!("model-router: {error}"))
+}
+
+fn who(question: &Question) -> String {
+    let key = if question.key.is_some() { "; the key changes nothing" } else { "" };
+    format!("no consumers are configured: everybody is anonymous{key}")
+}
+
+fn serve(
+    gateway: &Gateway,
+    name: String,
+    own: &Rule,
+    decision: &rules::Decision<'_>,
+    caller: &Caller<'_>,
+) -> Served {
+    let (split_by, value) = match &decision.rule.sticky {
+        Sticky::Consumer => ("consumer".to_owned(), caller.consumer),
+        Sticky::Request => ("request".to_owned(), None),
+        Sticky::Header(name) => (format!("header {name}"), (caller.header)(name)),
+    };
+    let settled = value.is_some_and(|value| !value.is_empty());
+    let unsplit = (!settled && split_by != "request").then(|| format!("this request has no {split_by}"));
+    let weights: Vec<&RawTarget> = decision.rule.targets.iter().filter(|target| target.weight > 0).collect();
+    let picked = decision.rule.targets.iter().position(|target| target.name == decision.target.name);
+    Served {
+        rule: name,
+        globs: own.matches.clone(),
+        split_by,
+        unsplit,
+        picked: picked.filter(|_| settled || weights.len() == 1),
+        targets: chains(gateway, own, decision),
+        attempts: decision.target.attempts,
+    }
+}
+
+fn chains(gateway: &Gateway, own: &Rule, decision: &rules::Decision<'_>) -> Vec<Chain> {
+    let sum: u64 = decision.rule.targets.iter().map(|target| u64::from(target.weight)).sum();
+    let chain = |(target, own_target): (&RawTarget, &crate::gateway::Target)| Chain {
+        weight: target.weight,
+        share: share(target.weight, sum),
+        steps: steps(gateway, own, &own_target.hop, decision.base_model, target.attempts),
+    };
+    decision.rule.targets.iter().zip(&own.targets).map(chain).collect()
+}
+
+/// Rounded to the nearest hundredth of a percent.
+fn share(weight: u32, sum: u64) -> u32 {
+    let doubled = u64::from(weight).saturating_mul(20_000).saturating_add(sum);
+    let share = doubled.checked_div(sum.saturating_mul(2)).unwrap_or_default();
+    u32::try_from(share).unwrap_or_default()
+}
+
+fn steps(gateway: &Gateway, rule: &Rule, target: &Hop, base_model: &str, attempts: u32) -> Vec<Step> {
+    let mut left = attempts;
+    let mut steps = Vec::new();
+    for hop in std::iter::once(target).chain(&rule.fallback) {
+        let attempts = left.min(gateway.retry.per_target);
+        left = left.saturating_sub(attempts);
+        let model = hop.model.as_deref().unwrap_or(base_model).to_owned();
+        let urls = gateway.provider(&hop.provider).map(urls).unwrap_or_default();
+        steps.push(Step { provider: hop.provider.clone(), model, urls, attempts });
+    }
+    steps
+}
+
+fn urls(provider: &crate::gateway::Provider) -> Vec<String> {
+    let base = |endpoint: &crate::gateway::Endpoint| {
+        format!("{}://{}{}", provider.scheme.as_str(), endpoint.authority(provider.scheme), provider.path)
+    };
+    provider.endpoints.iter().map(base).collect()
+}
+
+impl Explanation {
+    /// The explanation as one JSON object.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let passed = |rule: &Passed| json!({"rule": rule.rule, "match": rule.globs, "reason": rule.reason});
+        json!({
+            "model": self.model,
+            "caller": self.caller,
+            "not_matched": self.passed.iter().map(passed).collect::<Vec<_>>(),
+            "served": self.served.as_ref().map(Served::to_json),
+            "error": self.served.is_none().then(|| json!({"status": 404, "code": "model_not_found"})),
+        })
+    }
+}
+
+impl Served {
+    /// Attempts after which the longest chain has come to its end.
+    fn once_through(&self) -> u32 {
+        let sum =
+            |chain: &Chain| chain.steps.iter().fold(0_u32, |sum, step| sum.saturating_add(step.attempts));
+        self.targets.iter().map(sum).max().unwrap_or_default()
+    }
+
+    fn to_json(&self) -> Value {
+        let step = |step: &Step| {
+            json!({
+                "provider": step.provider, "model": step.model, "urls": step.urls, "attempts": step.attempts,
+            })
+        };
+        let chain = |chain: &Chain| {
+            json!({
+                "weight": chain.weight,
+                "share": f64::from(chain.share) / 10_000.0,
+                "chain": chain.steps.iter().map(step).collect::<Vec<_>>(),
+            })
+        };
+        json!({
+            "rule": self.rule,
+            "match": self.globs,
+            "split_by": self.split_by,
+            "picked": self.picked,
+            "targets": self.targets.iter().map(chain).collect::<Vec<_>>(),
+            "attempts": self.attempts,
+        })
+    }
+}
