@@ -79,7 +79,7 @@ impl Attempt {
         let content_type = headers.text("content-type").unwrap_or("application/json");
         let body = match form::boundary(content_type) {
             Some(boundary) => Body::Form(boundary.to_owned()),
-            None if content_type.contains("json") => Body::Json,
+            None if content_type.to_ascii_lowercase().contains("json") => Body::Json,
             None => Body::Other,
         };
         let operation = context::OPERATION
