@@ -91,24 +91,38 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn key(&mut self) -> Result<Str<'a>, Error> {
-        if self.rest.first() != Some(&b'"') {
-            return Err(self.fail(ErrorKind::ExpectedKey));
-        }
+        self.expect_quote()?;
         let key = self.string_token()?;
+        self.colon().map(|()| key)
+    }
+
+    fn skip_key(&mut self) -> Result<(), Error> {
+        self.expect_quote()?;
+        self.skip_string()?;
+        self.colon()
+    }
+
+    #[inline]
+    fn expect_quote(&mut self) -> Result<(), Error> {
+        if self.rest.first() == Some(&b'"') { Ok(()) } else { Err(self.fail(ErrorKind::ExpectedKey)) }
+    }
+
+    #[inline]
+    fn colon(&mut self) -> Result<(), Error> {
         self.space();
-        if self.rest.first() != Some(&b':') {
+        let [b':', rest @ ..] = self.rest else {
             return Err(self.fail(ErrorKind::ExpectedColon));
-        }
-        self.advance();
+        };
+        self.rest = rest;
         self.space();
-        Ok(key)
+        Ok(())
     }
 
     pub(super) fn skip_value(&mut self) -> Result<(), Error> {
         let outer = self.open.depth;
         loop {
             let entered = match self.rest.first() {
-                Some(b'"') => self.string_token().map(|_| false)?,
+                Some(b'"') => self.skip_string().map(|_| false)?,
                 Some(b'{') => self.enter(true).map(|()| !self.leave())?,
                 Some(b'[') => self.enter(false).map(|()| !self.leave())?,
                 Some(b'-' | b'0'..=b'9') => self.number_token().map(|()| false)?,
@@ -118,7 +132,7 @@ impl<'a> Reader<'a> {
                 return Ok(());
             }
             if self.open.in_object() {
-                self.key()?;
+                self.skip_key()?;
             }
         }
     }

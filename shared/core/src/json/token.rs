@@ -7,20 +7,27 @@ use super::{Error, ErrorKind, Reader, Span, Str};
 impl<'a> Reader<'a> {
     pub(super) fn string_token(&mut self) -> Result<Str<'a>, Error> {
         let start = self.position();
-        self.advance();
-        let (body, mut escaped) = (self.rest, false);
+        let body = self.rest.get(1..).unwrap_or_default();
+        let escaped = self.skip_string()?;
+        let span = Span { start, end: self.position() };
+        let raw = body.get(..span.len().saturating_sub(2)).unwrap_or_default();
+        Ok(Str { span, raw, escaped })
+    }
+
+    /// Goes past the string that begins here, and tells whether there is an escape in it.
+    #[inline]
+    pub(super) fn skip_string(&mut self) -> Result<bool, Error> {
+        let mut escaped = false;
+        let mut rest = self.rest.get(1..).unwrap_or_default();
         loop {
-            let found = memchr2(b'"', b'\\', self.rest).and_then(|at| self.rest.get(at..));
-            match found {
-                Some([b'"', rest @ ..]) => {
-                    self.rest = rest;
-                    let span = Span { start, end: self.position() };
-                    let raw = body.get(..span.len().saturating_sub(2)).unwrap_or_default();
-                    return Ok(Str { span, raw, escaped });
+            match to_mark(rest) {
+                Some([b'"', after @ ..]) => {
+                    self.rest = after;
+                    return Ok(escaped);
                 }
-                Some([_, _, rest @ ..]) => {
+                Some([_, _, after @ ..]) => {
                     escaped = true;
-                    self.rest = rest;
+                    rest = after;
                 }
                 _ => {
                     self.rest = &[];
@@ -77,4 +84,17 @@ impl<'a> Reader<'a> {
         }
         if self.rest.len() == before { Err(self.fail(ErrorKind::ExpectedDigit)) } else { Ok(()) }
     }
+}
+
+/// Bytes that are looked at one by one before a vector search is worth its start.
+const NEAR: usize = 16;
+
+/// The bytes from the first quote or backslash on.
+#[inline]
+fn to_mark(bytes: &[u8]) -> Option<&[u8]> {
+    let (near, far) = bytes.split_at_checked(NEAR).unwrap_or((bytes, &[]));
+    if let Some(at) = near.iter().position(|byte| matches!(byte, b'"' | b'\\')) {
+        return bytes.get(at..);
+    }
+    far.get(memchr2(b'"', b'\\', far)?..)
 }
