@@ -19,10 +19,8 @@ pub use strip::Strip;
 pub use usage::{MAX_COUNT, Source, Usage, estimate};
 
 use scan::{Found, scan};
+use seen::word;
 use usage::Counts;
-
-/// Longest error code, model or finish reason that is kept, in bytes: these go into facts and logs.
-const MAX_WORD: usize = 128;
 
 /// Reads one answer, event by event or as a whole.
 ///
@@ -242,13 +240,6 @@ impl Meter {
         self.invalid_events = self.invalid_events.saturating_add(1);
         Seen::Invalid
     }
-}
-
-/// A provider's word, made fit for facts and logs: short, without control characters. `None` if it is empty.
-fn word(text: &str) -> Option<String> {
-    let end = text.floor_char_boundary(MAX_WORD);
-    let text: String = text.get(..end)?.chars().filter(|char| !char.is_control()).collect();
-    (!text.is_empty()).then_some(text)
 }
 
 #[cfg(test)]

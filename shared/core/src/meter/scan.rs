@@ -24,11 +24,11 @@ pub(super) struct Found<'a> {
     pub(super) status: Option<Str<'a>>,
     /// Usage, wherever the protocol puts it.
     pub(super) counts: Counts,
-    /// Whether the model has said something, or called a tool.
+    /// The model has said something, or called a tool.
     pub(super) content: bool,
-    /// The same text in quarters of a token.
+    /// Its text in quarters of a token.
     pub(super) quarters: u64,
-    /// An error object, string or marker at the top.
+    /// The document is, or holds, an error.
     pub(super) error: bool,
     /// `code` of the error, without quotes.
     code: Option<&'a [u8]>,
@@ -162,7 +162,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// Counts text whose event tells whether it is content.
+    /// Text whose event tells whether it is content.
     fn count(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
         self.text_in(reader, true, TEXT_DEPTH).map(|_| ())
     }

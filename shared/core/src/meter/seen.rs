@@ -40,3 +40,13 @@ impl StreamEnd {
         }
     }
 }
+
+/// Longest error code, model or finish reason that is kept, in bytes: these go into facts and logs.
+pub(super) const MAX_WORD: usize = 128;
+
+/// A provider's word, made fit for facts and logs: short, without control characters. `None` if it is empty.
+pub(super) fn word(text: &str) -> Option<String> {
+    let end = text.floor_char_boundary(MAX_WORD);
+    let text: String = text.get(..end)?.chars().filter(|char| !char.is_control()).collect();
+    (!text.is_empty()).then_some(text)
+}

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::seen::MAX_WORD;
 use super::*;
 use crate::sse::Splitter;
 
