@@ -118,7 +118,7 @@ fn load(file: &Path) -> Result<Gateway, ExitCode> {
 fn check(file: &Path) -> Done {
     let gateway = load(file)?;
     let (rules, providers) = (gateway.models.len(), gateway.providers.len());
-    print(&format!("{}: good; {rules} rules, {providers} providers\n", file.display()))
+    print(&format!("{}: good (providers: {providers}, rules: {rules})\n", file.display()))
 }
 
 fn explain(arguments: Explain) -> Done {

@@ -90,9 +90,9 @@ fn tls(at: &Cursor<'_>, sources: &Sources<'_>) -> Option<Tls> {
     let mut fields = at.fields("`{cert: PATH, key: PATH}`")?.quiet();
     let cert = fields.required("cert", "the path of a PEM file with the certificate chain");
     let key = fields.required("key", "the path of a PEM file with the private key");
-    let cert = cert.and_then(|at| pem(&at, sources, "CERTIFICATE-----", "a certificate"));
+    let cert = cert.and_then(|at| pem(&at, sources, "CERTIFICATE-----", "certificate"));
     let key = key.and_then(|at| {
-        let path = pem(&at, sources, "PRIVATE KEY-----", "a private key")?;
+        let path = pem(&at, sources, "PRIVATE KEY-----", "private key")?;
         secret::warn_if_readable_by_others(&at, &path);
         Some(path)
     });
@@ -104,7 +104,7 @@ fn tls(at: &Cursor<'_>, sources: &Sources<'_>) -> Option<Tls> {
 fn pem(at: &Cursor<'_>, sources: &Sources<'_>, marker: &str, what: &str) -> Option<PathBuf> {
     let text = at.text("the path of a PEM file")?;
     if text.contains("-----") || text.contains('\n') {
-        return at.refuse(format!("is {what} itself; write it to a file and its path here"));
+        return at.refuse(format!("is a {what} itself; write it to a file and its path here"));
     }
     let path = resolve(text.strip_prefix("file:").unwrap_or(text), sources);
     match std::fs::read(&path) {
@@ -112,7 +112,7 @@ fn pem(at: &Cursor<'_>, sources: &Sources<'_>, marker: &str, what: &str) -> Opti
             sources.files.borrow_mut().push(path.clone());
             Some(path)
         }
-        Ok(_) => at.refuse(format!("holds no {marker:?} line; name a PEM file with {what}")),
+        Ok(_) => at.refuse(format!("holds no {what} in PEM; name a file with one")),
         Err(error) => at.refuse(format!("{}; write the path of a PEM file", secret::why(&error))),
     }
 }

@@ -33,6 +33,35 @@ fn the_schema_takes_what_the_check_takes() {
     }
 }
 
+/// Every field that may be written, by name.
+fn fields(schema: &Value, found: &mut Vec<String>) {
+    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+        found.extend(properties.keys().cloned());
+    }
+    match schema {
+        Value::Object(members) => members.values().for_each(|member| fields(member, found)),
+        Value::Array(items) => items.iter().for_each(|item| fields(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_reference_names_every_field_and_its_example_is_good() {
+    let reference = include_str!("../../../docs/gateway.md");
+    let mut names = Vec::new();
+    fields(&serde_json::from_str(GATEWAY).unwrap(), &mut names);
+    for name in names.iter().filter(|name| *name != "address") {
+        let named = [format!("`{name}`"), format!("{{{name}:"), format!(" {name}:"), format!("{name}, ")];
+        assert!(named.iter().any(|named| reference.contains(named)), "{name}");
+    }
+    let (_, example) = reference.split_once("```yaml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let example = example.replace("OPENAI_KEY_", "KEY_");
+    assert!(is_valid(&example));
+    let (gateway, report) = crate::checked(example.as_bytes());
+    assert!(gateway.is_some() && report.notes().is_empty(), "{report}");
+}
+
 #[test]
 fn the_schema_refuses_what_an_editor_can_see() {
     let with = |more: &str| {

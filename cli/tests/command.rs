@@ -1,0 +1,119 @@
+//! The binary: its exit statuses and where it says what.
+
+#![cfg(test)]
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const GOOD: &str = "providers: {a: {url: http://a/v1, keys: [file:a.key]}}\n\
+                    models: [{match: '*', targets: [{provider: a}]}]\n";
+
+fn sluice(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sluice")).args(arguments).current_dir(directory).output().unwrap()
+}
+
+fn said(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+/// A directory with files, each readable by its owner alone.
+fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    directory
+}
+
+#[test]
+fn a_good_file_is_called_good() {
+    let directory = directory(&[("gateway.yaml", GOOD), ("a.key", "sk-canary\n")]);
+    let want = (0, "gateway.yaml: good (providers: 1, rules: 1)\n".to_owned(), String::new());
+    assert_eq!(said(&sluice(directory.path(), &["check"])), want);
+}
+
+#[test]
+fn a_mistake_is_status_2_and_one_line_each_on_standard_error() {
+    let directory = directory(&[("x.yaml", "listen: here\nmodels: []\n")]);
+    for subcommand in [&["check", "x.yaml"][..], &["explain", "x.yaml", "--model", "m"]] {
+        let (status, out, err) = said(&sluice(directory.path(), subcommand));
+        assert_eq!((status, out.as_str()), (2, ""));
+        let lines: Vec<&str> = err.lines().collect();
+        assert_eq!(lines.len(), 3, "{err}");
+        assert!(
+            lines[1].starts_with("x.yaml:1:9: listen: \"here\" is no IP address and port; write "),
+            "{err}"
+        );
+    }
+}
+
+#[test]
+fn a_missing_file_says_so() {
+    let directory = directory(&[]);
+    let (status, _, err) = said(&sluice(directory.path(), &["check"]));
+    assert_eq!(status, 2);
+    assert_eq!(err, "gateway.yaml:1:1: file: does not exist; name a file that can be read\n");
+}
+
+#[test]
+fn a_secret_in_a_file_that_everybody_reads_is_a_warning() {
+    let directory = directory(&[("gateway.yaml", GOOD), ("a.key", "sk-canary")]);
+    let key = directory.path().join("a.key");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let (status, _, err) = said(&sluice(directory.path(), &["check"]));
+    assert_eq!(status, 0);
+    let want = "gateway.yaml:1:42: warning: providers.a.keys[0]: a.key can be read by every user of this machine; \
+                run chmod 600 on it\n";
+    assert_eq!(err, want);
+}
+
+#[test]
+fn a_secret_that_no_header_can_hold_is_a_mistake() {
+    for (text, want) in [("", "secret is empty"), ("a\nb", "secret holds a control character")] {
+        let directory = directory(&[("gateway.yaml", GOOD), ("a.key", text)]);
+        let (status, _, err) = said(&sluice(directory.path(), &["check"]));
+        assert_eq!(status, 2);
+        assert!(err.contains(want), "{err}");
+    }
+}
+
+#[test]
+fn the_schema_is_printed() {
+    let (status, out, _) = said(&sluice(Path::new("."), &["schema"]));
+    assert_eq!((status, out.as_str()), (0, sluice::schema::GATEWAY));
+}
+
+#[test]
+fn an_explanation_as_json_is_one_object() {
+    let directory = directory(&[("gateway.yaml", GOOD), ("a.key", "sk-canary")]);
+    let arguments = ["explain", "--model", "m", "--key", "sk-canary", "--header", "X-User: bob", "--json"];
+    let (status, out, err) = said(&sluice(directory.path(), &arguments));
+    assert_eq!((status, err.as_str()), (0, ""));
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(json["served"]["rule"], "models[0]");
+    assert!(!out.contains("canary"));
+}
+
+#[test]
+fn a_certificate_is_looked_at_and_watched() {
+    let tls = "listen: {address: 127.0.0.1:8443, tls: {cert: c.pem, key: file:k.pem}}\n";
+    let pem = |what: &str| format!("-----BEGIN {what}-----\nAA==\n-----END {what}-----\n");
+    let (cert, key) = (pem("CERTIFICATE"), pem("EC PRIVATE KEY"));
+    let yaml = format!("{tls}{GOOD}");
+    let files = [("gateway.yaml", yaml.as_str()), ("a.key", "sk-canary"), ("c.pem", &cert), ("k.pem", &key)];
+    let directory = directory(&files);
+    let file = directory.path().join("gateway.yaml");
+    let (gateway, report) = sluice::gateway::load(&file, &sluice::gateway::CheckOptions::process());
+    let gateway = gateway.unwrap_or_else(|| panic!("{report}"));
+    assert_eq!(gateway.tls.unwrap().key, directory.path().join("k.pem"));
+    assert_eq!(gateway.files, ["c.pem", "k.pem", "a.key"].map(|name| directory.path().join(name)));
+    std::fs::write(directory.path().join("k.pem"), cert).unwrap();
+    let (status, _, err) = said(&sluice(directory.path(), &["check"]));
+    assert_eq!(status, 2);
+    let want = "gateway.yaml:1:59: listen.tls.key: holds no private key in PEM; name a file with one\n";
+    assert_eq!(err, want);
+}
