@@ -3,6 +3,7 @@
 //! Nothing is decided here. The rules are the JSON that the filter gets, and [`rules::mismatch`] and
 //! [`rules::decide`] are the code that it runs, so an explanation and the gateway cannot disagree.
 
+mod json;
 mod text;
 
 use std::path::Path;
@@ -10,7 +11,6 @@ use std::path::Path;
 use model_router::config::{Config, Raw, RawTarget, Sticky};
 use model_router::request::RequestFacts;
 use model_router::rules::{self, Caller};
-use serde_json::{Value, json};
 use sluice_core::filter::Filter as _;
 
 use crate::gateway::{Gateway, Hop, Rule};
@@ -212,49 +212,11 @@ fn urls(provider: &crate::gateway::Provider) -> Vec<String> {
     provider.endpoints.iter().map(base).collect()
 }
 
-impl Explanation {
-    /// The explanation as one JSON object.
-    #[must_use]
-    pub fn to_json(&self) -> Value {
-        let passed = |rule: &Passed| json!({"rule": rule.rule, "match": rule.globs, "reason": rule.reason});
-        json!({
-            "model": self.model,
-            "caller": self.caller,
-            "not_matched": self.passed.iter().map(passed).collect::<Vec<_>>(),
-            "served": self.served.as_ref().map(Served::to_json),
-            "error": self.served.is_none().then(|| json!({"status": 404, "code": "model_not_found"})),
-        })
-    }
-}
-
 impl Served {
     /// Attempts after which the longest chain has come to its end.
     fn once_through(&self) -> u32 {
         let sum =
             |chain: &Chain| chain.steps.iter().fold(0_u32, |sum, step| sum.saturating_add(step.attempts));
         self.targets.iter().map(sum).max().unwrap_or_default()
-    }
-
-    fn to_json(&self) -> Value {
-        let step = |step: &Step| {
-            json!({
-                "provider": step.provider, "model": step.model, "urls": step.urls, "attempts": step.attempts,
-            })
-        };
-        let chain = |chain: &Chain| {
-            json!({
-                "weight": chain.weight,
-                "share": f64::from(chain.share) / 10_000.0,
-                "chain": chain.steps.iter().map(step).collect::<Vec<_>>(),
-            })
-        };
-        json!({
-            "rule": self.rule,
-            "match": self.globs,
-            "split_by": self.split_by,
-            "picked": self.picked,
-            "targets": self.targets.iter().map(chain).collect::<Vec<_>>(),
-            "attempts": self.attempts,
-        })
     }
 }

@@ -1,6 +1,6 @@
 //! `sluice`: checks, renders, runs and explains one `gateway.yaml`.
 //!
-//! [`file`] reads YAML and keeps the place of every value, [`gateway`] is the checked model of the file, and
+//! [`mod@file`] reads YAML and keeps the place of every value, [`gateway`] is the checked model of the file, and
 //! each subcommand of the binary is a function over that model.
 
 pub mod explain;

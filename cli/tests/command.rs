@@ -82,6 +82,17 @@ fn a_secret_that_no_header_can_hold_is_a_mistake() {
 }
 
 #[test]
+fn a_secret_behind_a_device_or_a_directory_is_a_mistake() {
+    for path in ["/dev/zero", "/", "."] {
+        let yaml = GOOD.replace("a.key", path);
+        let directory = directory(&[("gateway.yaml", &yaml)]);
+        let (status, _, err) = said(&sluice(directory.path(), &["check"]));
+        assert_eq!(status, 2);
+        assert!(err.contains("is no ordinary file; write file: and the path of a text file"), "{err}");
+    }
+}
+
+#[test]
 fn the_schema_is_printed() {
     let (status, out, _) = said(&sluice(Path::new("."), &["schema"]));
     assert_eq!((status, out.as_str()), (0, sluice::schema::GATEWAY));

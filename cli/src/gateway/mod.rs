@@ -1,6 +1,6 @@
 //! The checked model of `gateway.yaml`: once a [`Gateway`] exists, nothing in it is left to be refused.
 //!
-//! Fields and defaults: `docs/gateway.md`. Every part is read by the module that defines it; [`lint`] then
+//! Fields and defaults: `docs/gateway.md`. Every part is read by the module that defines it; `lint` then
 //! looks at the parts together for what is allowed but does nothing.
 
 mod address;

@@ -8,8 +8,8 @@ use sluice_core::config::SecretSource;
 use super::Sources;
 use crate::file::Cursor;
 
-/// Largest file that is taken for a secret, in bytes: one header value with room to spare.
-const MAX_FILE: u64 = 64 << 10;
+/// Largest file that is taken for a secret or a chain of certificates, in bytes.
+const MAX_FILE: u64 = 1 << 20;
 
 /// A secret that was readable when the configuration was checked. `Debug` prints `***` or `env:NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,12 +90,16 @@ fn from_file(at: &Cursor<'_>, path: &str, sources: &Sources<'_>) -> Option<Secre
     Some(Secret { source: SecretSource::Value(text), literal: false })
 }
 
-fn content(path: &Path) -> Result<String, String> {
-    let size = std::fs::metadata(path).map_err(|error| why(&error))?;
-    if size.is_dir() {
-        return Err("is a directory".into());
+/// The text of an ordinary file: `/dev/zero` has no end.
+///
+/// # Errors
+/// Why it cannot be read, as the end of a sentence.
+pub(super) fn content(path: &Path) -> Result<String, String> {
+    let file = std::fs::metadata(path).map_err(|error| why(&error))?;
+    if !file.is_file() {
+        return Err("is no ordinary file".into());
     }
-    if size.len() > MAX_FILE {
+    if file.len() > MAX_FILE {
         return Err(format!("is larger than {}", crate::file::show_size(MAX_FILE)));
     }
     std::fs::read_to_string(path).map_err(|error| why(&error))
