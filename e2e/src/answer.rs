@@ -123,8 +123,8 @@ fn streamed(provider: &str, asked: &Asked, script: &Script) -> Vec<Step> {
     }
     let mut steps = play(&Voice::new(provider, asked, script), asked, script);
     for step in &mut steps {
-        if let Step::Data(event) = step {
-            *event = dressed(event, script);
+        if let (Step::Data(event), true) = (step, script.crlf) {
+            *event = String::from_utf8_lossy(event).replace('\n', "\r\n").into_bytes();
         }
     }
     steps
@@ -133,10 +133,13 @@ fn streamed(provider: &str, asked: &Asked, script: &Script) -> Vec<Step> {
 /// The events of a stream, up to the point where the script breaks it off.
 fn play(voice: &Voice<'_>, asked: &Asked, script: &Script) -> Vec<Step> {
     let fault = Step::Data(format!("data: {}\n\n", error(voice.provider, 500)).into_bytes());
+    let comment = script.comments.then(|| Step::Data(b": keep-alive\n\n".to_vec()));
+    let mut steps: Vec<Step> = comment.clone().into_iter().collect();
     if script.error_first {
-        return vec![fault];
+        steps.push(fault);
+        return steps;
     }
-    let mut steps = data(voice.opening(&asked.path));
+    steps.extend(data(voice.opening(&asked.path)));
     if script.hang_first_token {
         steps.push(Step::Hang);
     }
@@ -154,6 +157,7 @@ fn play(voice: &Voice<'_>, asked: &Asked, script: &Script) -> Vec<Step> {
             return steps;
         }
         if index < events {
+            steps.extend(comment.clone());
             steps.extend(data(voice.content(&asked.path, index)));
             steps.push(Step::Pause(Duration::from_millis(script.gap_ms)));
         }
@@ -164,18 +168,6 @@ fn play(voice: &Voice<'_>, asked: &Asked, script: &Script) -> Vec<Step> {
 
 fn data(events: Vec<String>) -> Vec<Step> {
     events.into_iter().map(|event| Step::Data(event.into_bytes())).collect()
-}
-
-/// The same event with other line ends or a comment before it.
-fn dressed(event: &[u8], script: &Script) -> Vec<u8> {
-    let mut text = String::from_utf8_lossy(event).into_owned();
-    if script.comments {
-        text = format!(": keep-alive\n\n{text}");
-    }
-    if script.crlf {
-        text = text.replace('\n', "\r\n");
-    }
-    text.into_bytes()
 }
 
 /// An error object in OpenAI's shape, as a provider words it.

@@ -64,7 +64,7 @@ pub struct Script {
     pub trailers: bool,
     /// CRLF line ends in a stream.
     pub crlf: bool,
-    /// A comment before each event of a stream.
+    /// A comment at the start of a stream and before each content event.
     pub comments: bool,
     /// Sends only this many bytes of a body whose `content-length` says more.
     pub truncate: Option<usize>,

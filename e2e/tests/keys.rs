@@ -172,7 +172,8 @@ fn each_rotation_shares_out_as_it_says() {
 #[test]
 fn a_provider_without_keys_gets_no_credentials() {
     let provider = Upstream::start("a");
-    let gateway = Gateway::start(&yaml(&provider, "[]", "round_robin").replace("keys: [], ", ""));
+    let gateway =
+        Gateway::start(&yaml(&provider, "[]", "random").replace(", keys: [], rotation: random", ""));
     let headers = [("content-type", "application/json"), ("authorization", "Bearer sk-client")];
     let body = bed::chat_body("no-keys").to_string();
     let reply = client::send(gateway.address(), "POST", "/v1/chat/completions", &headers, body.as_bytes());

@@ -22,11 +22,11 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 fn yaml(a: &Upstream, b: &Upstream, weights: (u32, u32), key: &str) -> String {
     format!(
         "providers:
-  a: {{url: \"{}\", keys: [{key}]}}
-  b: {{url: \"{}\", keys: [{key}]}}
+  alpha: {{url: \"{}\", keys: [{key}]}}
+  beta: {{url: \"{}\", keys: [{key}]}}
 models:
   - match: \"gpt-*\"
-    targets: [{{provider: a, weight: {}}}, {{provider: b, weight: {}}}]
+    targets: [{{provider: alpha, weight: {}}}, {{provider: beta, weight: {}}}]
     sticky: request
 ",
         a.url(),
@@ -107,11 +107,11 @@ fn a_broken_file_is_reported_and_the_old_one_stays() {
     let (a, b) = (Upstream::start("a"), Upstream::start("b"));
     let good = yaml(&a, &b, (100, 0), "sk-old");
     let gateway = Gateway::start(&good);
-    gateway.rewrite(&good.replace("{provider: a, ", "{provider: aa, "));
+    gateway.rewrite(&good.replace("{provider: alpha, ", "{provider: alhpa, "));
     wait::until("the mistake to be reported", || {
         gateway.stderr().contains("models[0].targets[0].provider").then_some(())
     });
-    assert!(gateway.stderr().contains("did you mean \"a\""), "{}", gateway.stderr());
+    assert!(gateway.stderr().contains("did you mean \"alpha\""), "{}", gateway.stderr());
     assert_eq!(gateway.chat(&bed::chat_body("still")).status, 200);
     gateway.rewrite(&yaml(&a, &b, (100, 0), "sk-mended"));
     wait::until("the mended file to be applied", || {
@@ -127,7 +127,8 @@ fn a_model_and_its_provider_can_be_added_and_taken_away() {
     let gateway = Gateway::start(&with(""));
     let ask = || gateway.chat(&json!({"model": "qwen-max", "messages": []})).status;
     assert_eq!(ask(), 404);
-    gateway.rewrite_and_wait(&with("  - {match: \"qwen-*\", targets: [{provider: b}]}\n"), |_| ask() == 200);
+    gateway
+        .rewrite_and_wait(&with("  - {match: \"qwen-*\", targets: [{provider: beta}]}\n"), |_| ask() == 200);
     gateway.rewrite_and_wait(&with(""), |_| ask() == 404);
 }
 

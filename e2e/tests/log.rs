@@ -109,16 +109,17 @@ fn a_providers_own_refusal_is_recorded() {
 #[test]
 fn a_broken_stream_is_recorded_with_what_it_had() {
     let bed = bed::shared();
-    for (test, script, finish) in [
-        ("record-cut", json!({"cut_after": 3}), Value::Null),
-        ("record-reset", json!({"reset_after": 3, "gap_ms": 30}), Value::Null),
-        ("record-length", json!({"finish_reason": "length"}), json!("length")),
+    for (test, script, finish, end) in [
+        ("record-cut", json!({"cut_after": 3}), Value::Null, "unterminated"),
+        ("record-reset", json!({"reset_after": 3, "gap_ms": 30}), Value::Null, "provider_reset"),
+        ("record-error", json!({"error_after": 3}), Value::Null, "error_event"),
+        ("record-length", json!({"finish_reason": "length"}), json!("length"), "complete"),
     ] {
         bed.ask(test, true, json!({"a": script}));
         let record = bed.ai_log(test);
         assert_eq!((record["status"].as_u64(), &record["finish_reason"]), (Some(200), &finish), "{record}");
         assert!(record["output_tokens"].as_u64().is_some_and(|tokens| tokens > 0), "{record}");
-        assert_eq!(record["error"].is_null(), test == "record-length", "{record}");
+        assert_eq!(record["end"], end, "{record}");
     }
 }
 
