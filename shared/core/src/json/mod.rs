@@ -27,7 +27,7 @@
 //! | duplicate keys | the callback sees each, in order |
 //! | escaped keys and values | [`Str::is`] and [`Str::decode`] compare and read them unescaped |
 //! | nesting | [`MAX_DEPTH`] containers, then [`ErrorKind::TooDeep`]; skipping is iterative |
-//! | numbers of any size and precision | kept as text; [`Number::as_u64`] is `None` for what is no `u64` |
+//! | numbers of any size and precision | kept as text, also `1e999`; [`Number::as_u64`] is `None` for what is no `u64` |
 //! | string contents that are skipped | not looked at: bad escapes, control characters, invalid UTF-8 pass |
 //! | string contents that are decoded | the same are errors, and so is a lone surrogate |
 //! | an input that ends too early | [`ErrorKind::Truncated`], at its length |
