@@ -156,6 +156,7 @@ fn fallback(gateway: &Gateway) -> Value {
         "retry_on": gateway.retry.on,
         "hold": {"until": until, "max_ms": millis(gateway.hold.max), "max_bytes": gateway.hold.max_bytes},
         "first_token_ms": millis(gateway.timeouts.first_token),
+        "idle_ms": millis(gateway.timeouts.idle),
     })
 }
 

@@ -30,6 +30,9 @@ pub use filters::{Plugin, Stage};
 
 use crate::gateway::{Gateway, Hop};
 
+/// Client connections that Envoy holds at the same time.
+const MAX_CONNECTIONS: u32 = 50_000;
+
 /// What the files depend on besides the gateway.
 #[derive(Clone, Copy, Debug)]
 pub struct Rendering<'a> {
@@ -122,6 +125,14 @@ fn bootstrap(gateway: &Gateway, rendering: &Rendering<'_>) -> Value {
         "admin": {"address": {"socket_address": {
             "address": gateway.admin.ip().to_string(), "port_value": gateway.admin.port(),
         }}},
+        "#1": "Beyond any load meant for one Envoy, but not beyond its memory.",
+        "overload_manager": {"resource_monitors": [{
+            "name": "envoy.resource_monitors.global_downstream_max_connections",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+                "max_active_downstream_connections": MAX_CONNECTIONS,
+            },
+        }]},
         "dynamic_resources": {
             "cds_config": listener::source(rendering, "clusters.yaml"),
             "lds_config": listener::source(rendering, "listeners.yaml"),

@@ -11,10 +11,7 @@ pub(super) const NAME: &str = "gateway";
 /// The route configuration.
 pub(super) fn routes(gateway: &Gateway) -> Value {
     let timeouts = &gateway.timeouts;
-    let stream = json!({
-        "per_try_timeout": seconds(timeouts.first_token),
-        "per_try_idle_timeout": seconds(timeouts.idle),
-    });
+    let stream = json!({"per_try_timeout": seconds(timeouts.first_token)});
     json!({
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         "name": NAME,
@@ -24,7 +21,7 @@ pub(super) fn routes(gateway: &Gateway) -> Value {
             "include_request_attempt_count": true,
             "routes": [
                 {
-                    "#": "Streams: an attempt may take so long to its first token (its headers are held until then),\nand so long between two chunks.",
+                    "#": "Streams: an attempt may take so long to its first token (its headers are held until then).\nThe pause between two chunks is fallback's to watch: per_try_idle_timeout dies with per_try_timeout.",
                     "name": "stream",
                     "match": {"prefix": "/", "headers": [
                         {"name": "x-ai-stream", "string_match": {"exact": "true"}},

@@ -23,6 +23,9 @@ pub struct RawConfig {
     /// Envoy's limit on a stream's first token, told here to name a time-out in the record. Milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_token_ms: Option<u64>,
+    /// Longest pause between two chunks of a stream that has begun, in milliseconds; absent: none is too long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_ms: Option<u64>,
 }
 
 /// The commit gate: how long an answer is held back.
@@ -49,7 +52,7 @@ pub enum Until {
 
 impl Default for RawConfig {
     fn default() -> Self {
-        Self { retry_on: RETRY_ON.to_vec(), hold: Hold::default(), first_token_ms: None }
+        Self { retry_on: RETRY_ON.to_vec(), hold: Hold::default(), first_token_ms: None, idle_ms: None }
     }
 }
 
@@ -67,6 +70,8 @@ pub struct Config {
     pub hold: Hold,
     /// See [`RawConfig::first_token_ms`].
     pub first_token_ms: Option<u64>,
+    /// See [`RawConfig::idle_ms`].
+    pub idle_ms: Option<u64>,
 }
 
 impl Config {
@@ -94,7 +99,10 @@ impl TryFrom<RawConfig> for Config {
                 "hold: max_ms and max_bytes must be at least 1; to hold nothing write until: headers".into(),
             );
         }
+        if raw.idle_ms == Some(0) {
+            return Err("idle_ms: must be at least 1; leave it out to allow any pause".into());
+        }
         let retry_on = raw.retry_on.into_iter().collect();
-        Ok(Self { retry_on, hold: raw.hold, first_token_ms: raw.first_token_ms })
+        Ok(Self { retry_on, hold: raw.hold, first_token_ms: raw.first_token_ms, idle_ms: raw.idle_ms })
     }
 }

@@ -63,9 +63,8 @@ impl Filter for Fallback {
         self.judge_part(host, part, end)
     }
 
-    /// The hold is over: what has come goes to the client.
     fn on_wake(&mut self, host: &mut dyn Host) -> Option<Next> {
-        self.release(host)
+        self.woken(host)
     }
 
     fn on_done(&mut self, host: &mut dyn Host) {

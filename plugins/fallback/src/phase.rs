@@ -16,6 +16,30 @@ use crate::{Fallback, RETRY_HEADER};
 /// Said to the client when a stream stops without its terminator.
 const UNTERMINATED: &str = "The provider ended the stream before it was complete.";
 
+/// How long a failed attempt waits for something of its body, in milliseconds. It mostly comes with the headers.
+const BODY_WAIT_MS: u64 = 100;
+
+/// Which part of an answer is at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Headers { end: bool },
+    Body { end: bool },
+}
+
+impl Part {
+    const fn is_end(self) -> bool {
+        let (Self::Headers { end } | Self::Body { end }) = self;
+        end
+    }
+}
+
+/// How an attempt failed, and whether another may follow.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    last: bool,
+    verdict: String,
+}
+
 /// Where an attempt stands.
 #[derive(Debug)]
 pub(crate) enum Phase {
@@ -29,8 +53,11 @@ pub(crate) enum Phase {
     Whole { attempt: Attempt, operation: Operation },
     /// A stream is on its way; without a `gate`, the meter in front of us watches for its terminator.
     Committed { operation: Operation, gate: Option<Box<Gate>> },
-    /// The attempt has failed; should Envoy not try again after all, this is what the client reads.
-    Failed { body: Vec<u8> },
+    /// The attempt has failed by its headers, which are held until something of the body has come.
+    Failing { outcome: Outcome },
+    /// The attempt has failed, and Envoy knows. Should it not try again after all, nothing of the provider's body
+    /// goes on.
+    Failed,
     /// Nothing more to do.
     Over,
 }
@@ -48,7 +75,8 @@ impl Fallback {
         let status = headers.text(":status").and_then(|status| status.parse().ok()).unwrap_or(0);
         if self.config.fails(status) {
             let verdict = format!("status_{status}");
-            return self.fail(host, &attempt, status, &verdict, &format!("status {status}"));
+            let words = format!("status {status}");
+            return self.fail(host, &attempt, status, &verdict, &words, Part::Headers { end });
         }
         if !(200..300).contains(&status) {
             attempt.close(host, status, &format!("status_{status}"));
@@ -72,10 +100,10 @@ impl Fallback {
             return Next::Pass;
         }
         if !fits {
-            return self.fault(host, &attempt, Fault::ContentType);
+            return self.fault(host, &attempt, Fault::ContentType, Part::Headers { end });
         }
         if end {
-            return self.fault(host, &attempt, Fault::Empty);
+            return self.fault(host, &attempt, Fault::Empty, Part::Headers { end });
         }
         if self.config.hold.until == Until::Headers {
             return if shape == Shape::Stream { self.commit(host, operation, None) } else { Next::Pass };
@@ -92,7 +120,7 @@ impl Fallback {
     pub(crate) fn judge_part(&mut self, host: &mut dyn Host, part: &[u8], end: bool) -> Next {
         match mem::replace(&mut self.phase, Phase::Over) {
             Phase::Gate { attempt, operation, mut gate, held } => match gate.feed(part, end) {
-                Verdict::Bad(fault) => self.fault(host, &attempt, fault),
+                Verdict::Bad(fault) => self.fault(host, &attempt, fault, Part::Body { end }),
                 Verdict::Open if held.saturating_add(part.len()) <= self.config.hold.max_bytes => {
                     let held = held.saturating_add(part.len());
                     self.phase = Phase::Gate { attempt, operation, gate, held };
@@ -104,13 +132,14 @@ impl Fallback {
                 }
             },
             Phase::Whole { attempt, operation } if end => match judge_whole(operation, part) {
-                Verdict::Bad(fault) => self.fault(host, &attempt, fault),
+                Verdict::Bad(fault) => self.fault(host, &attempt, fault, Part::Body { end }),
                 Verdict::Open | Verdict::Good => Next::Pass,
             },
             Phase::Committed { operation, gate } => self.watch(host, operation, gate, part, end),
-            Phase::Failed { body } => {
-                host.set_body(Side::Response, &body);
-                self.phase = Phase::Failed { body: Vec::new() };
+            Phase::Failing { outcome } => self.end_attempt(host, &outcome, Part::Body { end }),
+            Phase::Failed => {
+                self.phase = Phase::Failed;
+                host.set_body(Side::Response, b"");
                 if end { Next::Pass } else { Next::Watch }
             }
             // A whole body over the bound, or a part nobody waits for.
@@ -119,7 +148,10 @@ impl Fallback {
     }
 
     /// Lets a stream go. Its end is told by the meter in front of us, or else watched for here.
-    fn commit(&mut self, host: &dyn Host, operation: Operation, gate: Option<Box<Gate>>) -> Next {
+    fn commit(&mut self, host: &mut dyn Host, operation: Operation, gate: Option<Box<Gate>>) -> Next {
+        if let Some(idle_ms) = self.config.idle_ms {
+            host.wake_after(idle_ms);
+        }
         if context::METER.get(host).is_some() {
             self.phase = Phase::Committed { operation, gate: None };
             return Next::End;
@@ -145,6 +177,21 @@ impl Fallback {
         if end { self.close_stream(host) } else { next }
     }
 
+    /// Breaks a stream that has stalled. Envoy's own `per_try_idle_timeout` cannot: it dies with
+    /// `per_try_timeout`, which fires unheeded once a stream has begun (1.40).
+    fn watch_idle(&mut self, host: &mut dyn Host) -> Option<Next> {
+        let limit = self.config.idle_ms?;
+        let idle = host.idle_ms(Side::Response);
+        if idle < limit {
+            host.wake_after(limit.saturating_sub(idle));
+            return None;
+        }
+        self.phase = Phase::Over;
+        context::STREAM_END.set(host, "timeout");
+        context::ERROR.set(host, Code::UpstreamTimeout.name());
+        Some(Next::Break)
+    }
+
     /// The provider has ended the stream: one that lacks its terminator gets an error event instead.
     fn close_stream(&mut self, host: &mut dyn Host) -> Next {
         if let Phase::Committed { operation, gate } = mem::replace(&mut self.phase, Phase::Over) {
@@ -161,11 +208,18 @@ impl Fallback {
         Next::Pass
     }
 
-    /// The hold has lasted long enough.
-    pub(crate) fn release(&mut self, host: &mut dyn Host) -> Option<Next> {
+    /// The time asked for has come: the hold has lasted long enough, or a stream may have stalled.
+    pub(crate) fn woken(&mut self, host: &mut dyn Host) -> Option<Next> {
         match mem::replace(&mut self.phase, Phase::Over) {
             Phase::Gate { operation, gate, .. } => Some(self.commit(host, operation, Some(gate))),
             Phase::Whole { .. } => Some(Next::Pass),
+            Phase::Failing { outcome } => {
+                Some(self.end_attempt(host, &outcome, Part::Headers { end: false }))
+            }
+            Phase::Committed { operation, gate } => {
+                self.phase = Phase::Committed { operation, gate };
+                self.watch_idle(host)
+            }
             other => {
                 self.phase = other;
                 None
@@ -173,12 +227,10 @@ impl Fallback {
         }
     }
 
-    fn fault(&mut self, host: &mut dyn Host, attempt: &Attempt, fault: Fault) -> Next {
-        self.fail(host, attempt, 200, fault.name(), fault.words())
+    fn fault(&mut self, host: &mut dyn Host, attempt: &Attempt, fault: Fault, part: Part) -> Next {
+        self.fail(host, attempt, 200, fault.name(), fault.words(), part)
     }
 
-    /// Hands the attempt back to Envoy for another; the last one is answered here, for a reply made in this stage
-    /// is final.
     fn fail(
         &mut self,
         host: &mut dyn Host,
@@ -186,25 +238,43 @@ impl Fallback {
         status: u16,
         verdict: &str,
         words: &str,
+        part: Part,
     ) -> Next {
         attempt.close(host, status, verdict);
         attempt.lament(host, words);
+        let outcome = Outcome { last: attempt.is_last(), verdict: verdict.to_owned() };
+        if part == (Part::Headers { end: false }) {
+            // A filter before us may have held a body and let it go with the headers. It reaches us next: were the
+            // attempt ended now, it would reach a context that is gone, which traps the VM (Envoy 1.40).
+            host.wake_after(BODY_WAIT_MS);
+            self.phase = Phase::Failing { outcome };
+            return Next::Hold;
+        }
+        self.end_attempt(host, &outcome, part)
+    }
+
+    /// Hands the attempt back to Envoy for another; the last one is answered here, for a reply made in this stage
+    /// is final.
+    fn end_attempt(&mut self, host: &mut dyn Host, outcome: &Outcome, part: Part) -> Next {
+        let code = Code::UpstreamError;
         let tried = context::TRIED.get(host).unwrap_or_default();
         let message = format!("No provider answered. Tried: {tried}.");
-        if attempt.is_last() {
-            let mut reply = LocalReply::error(Code::UpstreamError, None, &message);
+        self.phase = Phase::Failed;
+        if outcome.last {
+            let mut reply = LocalReply::error(code, None, &message);
             reply.headers.extend(retry_after(host));
             return Next::Reply(reply);
         }
-        let code = Code::UpstreamError;
         host.set_header(Side::Response, ":status", &code.status().to_string());
-        host.set_header(Side::Response, RETRY_HEADER, verdict);
+        host.set_header(Side::Response, RETRY_HEADER, &outcome.verdict);
         host.set_header(Side::Response, ERROR_HEADER, code.name());
         host.set_header(Side::Response, "content-type", "application/json");
         host.remove_header(Side::Response, "content-encoding");
         host.remove_header(Side::Response, "content-length");
-        self.phase = Phase::Failed { body: code.body(None, &message).into_bytes() };
-        Next::Watch
+        if let Part::Body { .. } = part {
+            host.set_body(Side::Response, code.body(None, &message).as_bytes());
+        }
+        if part.is_end() { Next::Pass } else { Next::Watch }
     }
 
     /// The attempt is over. If it broke off unanswered, how is told here, where alone Envoy says it.

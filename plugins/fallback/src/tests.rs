@@ -49,14 +49,48 @@ fn a_failing_status_asks_envoy_for_another_attempt() {
     for status in ["401", "402", "403", "408", "429", "500", "503", "529"] {
         let (mut filter, mut host) = attempt(1, 2, true);
         host.respond(&[(":status", status), ("content-length", "5")]);
-        assert_eq!(filter.on_response_headers(&mut host, false), Next::Watch, "{status}");
+        assert_eq!(filter.on_response_headers(&mut host, false), Next::Hold, "{status}");
+        assert_eq!(filter.on_response_body(&mut host, b"<html>", true), Next::Pass);
         assert_eq!(host.response_header(":status").as_deref(), Some("502"));
         assert_eq!(host.response_header(RETRY_HEADER), Some(format!("status_{status}")));
         assert!(fact(&host, context::ATTEMPTS).contains(&format!("\"status\":{status}")));
-        assert_eq!(filter.on_response_body(&mut host, b"<html>", true), Next::Pass);
         let body = String::from_utf8(host.response_body.clone().unwrap()).unwrap();
         assert!(body.contains("upstream_error") && !body.contains("html"), "{body}");
     }
+}
+
+#[test]
+fn a_failed_answer_whose_body_does_not_come_is_ended_without_it() {
+    for (attempts, want) in [(2, Next::Watch), (1, Next::Reply(failure("pai: status 503")))] {
+        let (mut filter, mut host) = attempt(1, attempts, true);
+        host.respond(&[(":status", "503")]);
+        assert_eq!(filter.on_response_headers(&mut host, false), Next::Hold);
+        assert_eq!(host.wake_after, Some(100));
+        assert_eq!(filter.on_wake(&mut host), Some(want));
+        assert_eq!(filter.on_response_body(&mut host, b"<html>", false), Next::Watch);
+        assert_eq!(host.response_body.take(), Some(Vec::new()), "nothing of the provider's page goes on");
+    }
+}
+
+fn failure(tried: &str) -> sluice_core::openai::error::LocalReply {
+    use sluice_core::openai::error::{Code, LocalReply};
+    LocalReply::error(Code::UpstreamError, None, &format!("No provider answered. Tried: {tried}."))
+}
+
+#[test]
+fn a_stream_that_stalls_is_broken_off() {
+    let (_, mut host) = attempt(1, 2, true);
+    let mut filter = begin(&mut host, RawConfig { idle_ms: Some(500), ..RawConfig::default() });
+    host.respond(&[(":status", "200"), ("content-type", "text/event-stream")]);
+    filter.on_response_headers(&mut host, false);
+    filter.on_response_body(&mut host, CONTENT, false);
+    assert_eq!(host.wake_after, Some(500));
+    host.idle_ms = 200;
+    assert_eq!(filter.on_wake(&mut host), None);
+    assert_eq!(host.wake_after, Some(300), "what is left of the pause");
+    host.idle_ms = 500;
+    assert_eq!(filter.on_wake(&mut host), Some(Next::Break));
+    assert_eq!(fact(&host, context::STREAM_END), "timeout");
 }
 
 #[test]
@@ -78,7 +112,7 @@ fn the_last_attempt_is_answered_here_with_every_attempt_named() {
     host.request = vec![("x-envoy-attempt-count".into(), b"2".to_vec())];
     let mut last = begin(&mut host, RawConfig::default());
     host.respond(&[(":status", "429"), ("retry-after", "7")]);
-    let reply = replied(last.on_response_headers(&mut host, false));
+    let reply = replied(last.on_response_headers(&mut host, true));
     assert_eq!(reply.status, 502);
     assert!(reply.body.contains("pai: status 503; pai: status 429"), "{}", reply.body);
     assert!(reply.headers.contains(&("retry-after", "7".to_owned())));
@@ -132,6 +166,7 @@ fn a_wrong_shape_fails_the_attempt() {
         let (mut filter, mut host) = attempt(1, 2, stream);
         host.respond(&[(":status", "200"), ("content-type", kind)]);
         filter.on_response_headers(&mut host, false);
+        filter.on_response_body(&mut host, b"<html>", false);
         assert_eq!(host.response_header(RETRY_HEADER).as_deref(), Some(verdict), "{kind} {stream}");
     }
 }

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use sluice_core::config::{Env, SecretSource};
 
 /// Headers that are not the operator's to pass or to set: Envoy frames the message with them, the client's
 /// credentials stand in them (`key-rotation` writes the provider's), or the answer could not be read.
@@ -24,7 +25,24 @@ pub struct RawConfig {
 #[serde(deny_unknown_fields)]
 struct RawProvider {
     #[serde(default)]
-    headers: BTreeMap<String, String>,
+    headers: BTreeMap<String, RawValue>,
+}
+
+/// A header's value: text, or a secret.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum RawValue {
+    Text(String),
+    Secret(SecretSource),
+}
+
+impl RawValue {
+    fn read(self, env: &Env<'_>) -> Result<String, String> {
+        match self {
+            Self::Text(text) => Ok(text),
+            Self::Secret(secret) => Ok(secret.read(env)?.expose().to_owned()),
+        }
+    }
 }
 
 /// The configuration in use.
@@ -43,7 +61,7 @@ impl Config {
     ///
     /// # Errors
     /// The first part that does not hold, as `path: what is wrong`; never a header's value.
-    pub(crate) fn check(raw: RawConfig) -> Result<Self, String> {
+    pub(crate) fn check(raw: RawConfig, env: &Env<'_>) -> Result<Self, String> {
         let mut config = Self::default();
         for (index, name) in raw.pass_headers.iter().enumerate() {
             let name = header_name(name).map_err(|why| format!("pass_headers[{index}]: {why}"))?;
@@ -54,7 +72,10 @@ impl Config {
         }
         for (provider, RawProvider { headers }) in raw.providers {
             let headers = headers.into_iter().map(|(name, value)| {
-                header(&name, value).map_err(|why| format!("providers.{provider}.headers.{name}: {why}"))
+                value
+                    .read(env)
+                    .and_then(|value| header(&name, value))
+                    .map_err(|why| format!("providers.{provider}.headers.{name}: {why}"))
             });
             let headers = headers.collect::<Result<_, _>>()?;
             config.headers.insert(provider, headers);
@@ -88,7 +109,8 @@ mod tests {
     use super::*;
 
     fn check(json: &str) -> Result<Config, String> {
-        Config::check(serde_json::from_str(json).map_err(|error| error.to_string())?)
+        let env = |name: &str| (name == "TEAM_KEY").then(|| "from-env".to_owned());
+        Config::check(serde_json::from_str(json).map_err(|error| error.to_string())?, &env)
     }
 
     #[test]
@@ -99,6 +121,15 @@ mod tests {
         assert_eq!(config.headers["a"], [("x-team".to_owned(), "search".to_owned())]);
         assert_eq!(config.pass_headers, ["x-mine"]);
         assert!(check("{}").unwrap().headers.is_empty());
+    }
+
+    #[test]
+    fn a_header_can_be_a_secret() {
+        let of =
+            |secret: &str| check(&format!(r#"{{"providers":{{"a":{{"headers":{{"x-key":{secret}}}}}}}}}"#));
+        assert_eq!(of(r#"{"env":"TEAM_KEY"}"#).unwrap().headers["a"], [("x-key".into(), "from-env".into())]);
+        let missing = of(r#"{"env":"NOBODY"}"#).unwrap_err();
+        assert_eq!(missing, "providers.a.headers.x-key: environment variable NOBODY is not set");
     }
 
     #[test]

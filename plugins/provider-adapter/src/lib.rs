@@ -46,8 +46,8 @@ impl Filter for ProviderAdapter {
     type Raw = RawConfig;
     type Config = Config;
 
-    fn check(raw: RawConfig, _env: &Env<'_>) -> Result<Config, String> {
-        Config::check(raw)
+    fn check(raw: RawConfig, env: &Env<'_>) -> Result<Config, String> {
+        Config::check(raw, env)
     }
 
     fn new(config: Rc<Config>) -> Self {

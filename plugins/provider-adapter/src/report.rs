@@ -64,7 +64,7 @@ impl Report {
             self.finish_reason = meter.finish_reason().map(str::to_owned);
             context::FINISH_REASON.set(host, self.finish_reason.as_deref().unwrap_or_default());
         }
-        if end || meter.error().is_some() {
+        if end || meter.error().is_some() || meter.is_terminated() {
             context::STREAM_END.set(host, meter.end().name());
         }
         let reported = meter.has_usage() && !self.usage_reported;

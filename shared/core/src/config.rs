@@ -169,13 +169,10 @@ impl Secret {
     pub fn fingerprint(&self) -> String {
         use sha2::{Digest as _, Sha256};
         use std::fmt::Write as _;
-        Sha256::digest(self.0.as_bytes())
-            .iter()
-            .take(4)
-            .fold(String::new(), |mut hex, byte| {
-                let _ = write!(hex, "{byte:02x}");
-                hex
-            })
+        Sha256::digest(self.0.as_bytes()).iter().take(4).fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
     }
 }
 
@@ -212,10 +209,7 @@ mod tests {
     #[test]
     fn a_bad_override_refuses_the_whole_configuration() {
         let refused = parse(r#"{"models":["a"],"routes":{"vip":{"models":[]}}}"#).unwrap_err();
-        assert_eq!(
-            refused.to_string(),
-            r#"route "vip": models: must name at least one model"#
-        );
+        assert_eq!(refused.to_string(), r#"route "vip": models: must name at least one model"#);
     }
 
     #[test]
@@ -237,10 +231,7 @@ mod tests {
         for (source, want) in [
             (SecretSource::Env("X".into()), "environment variable X is not set"),
             (SecretSource::Value(String::new()), "secret is empty"),
-            (
-                SecretSource::Value("a\nb".into()),
-                "secret holds a control character",
-            ),
+            (SecretSource::Value("a\nb".into()), "secret holds a control character"),
         ] {
             assert_eq!(source.read(&|_| None).unwrap_err(), want);
         }

@@ -39,6 +39,8 @@ pub enum Next {
     },
     /// Answer the client now; what is held is dropped.
     Reply(LocalReply),
+    /// Break the exchange off: the client's connection (HTTP/2: its stream) is reset, for a clean end would be a lie.
+    Break,
 }
 
 /// All headers of one side, as read in one host call.
@@ -162,6 +164,9 @@ pub trait Host {
     fn set_fact(&mut self, name: &str, value: &[u8]);
     /// Nanoseconds since the Unix epoch.
     fn now_ns(&self) -> u64;
+    /// Milliseconds since the last part of `side` came by; for a side that the filter watches or whose end it
+    /// awaits.
+    fn idle_ms(&self, side: Side) -> u64;
     /// Asks for one [`Filter::on_wake`] no sooner than `ms` milliseconds from now. A later call replaces it.
     fn wake_after(&mut self, ms: u64);
     /// Sends a callout; its end, good or bad, comes as [`Filter::on_callout`].

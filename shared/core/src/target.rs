@@ -12,13 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::filter::Host;
 
 /// Attribute that holds the chosen endpoint's description.
-pub const ATTRIBUTE: &[&str] = &[
-    "xds",
-    "upstream_host_metadata",
-    "filter_metadata",
-    "sluice",
-    "target",
-];
+pub const ATTRIBUTE: &[&str] = &["xds", "upstream_host_metadata", "filter_metadata", "sluice", "target"];
 
 /// Where an attempt goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]

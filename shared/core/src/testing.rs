@@ -21,6 +21,8 @@ pub struct FakeHost {
     pub facts: BTreeMap<String, Vec<u8>>,
     /// The time, in nanoseconds.
     pub now_ns: u64,
+    /// What [`Host::idle_ms`] says.
+    pub idle_ms: u64,
     /// The last wake-up asked for, in milliseconds from then.
     pub wake_after: Option<u64>,
     /// Callouts sent: cluster, headers, body, timeout.
@@ -143,6 +145,9 @@ impl Host for FakeHost {
     }
     fn now_ns(&self) -> u64 {
         self.now_ns
+    }
+    fn idle_ms(&self, _: Side) -> u64 {
+        self.idle_ms
     }
     fn wake_after(&mut self, ms: u64) {
         self.wake_after = Some(ms);

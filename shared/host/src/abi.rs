@@ -64,6 +64,7 @@ unsafe extern "C" {
         cas: u32,
     ) -> u32;
     fn proxy_continue_stream(stream: u32) -> u32;
+    fn proxy_close_stream(stream: u32) -> u32;
     fn proxy_send_local_response(
         status: u32,
         details: *const u8,
@@ -196,12 +197,21 @@ pub(crate) fn set_shared(key: &str, value: &[u8], cas: u32) -> bool {
 
 /// Lets go what a pause holds (`WasmStreamType`: 0 is the request, 1 the response).
 pub(crate) fn resume(side: Side) {
-    let stream = match side {
+    // SAFETY: no pointers.
+    unsafe { proxy_continue_stream(stream_type(side)) };
+}
+
+/// Resets the whole exchange.
+pub(crate) fn reset(side: Side) {
+    // SAFETY: no pointers.
+    unsafe { proxy_close_stream(stream_type(side)) };
+}
+
+fn stream_type(side: Side) -> u32 {
+    match side {
         Side::Request => 0,
         Side::Response => 1,
-    };
-    // SAFETY: no pointers.
-    unsafe { proxy_continue_stream(stream) };
+    }
 }
 
 /// Whether the host took the reply. `details` becomes `%RESPONSE_CODE_DETAILS%`.

@@ -28,6 +28,8 @@ pub(crate) struct Envoy {
     pub(crate) wake: Option<u64>,
     /// The headers of the side in hand are still held, so their `content-length` can be corrected.
     pub(crate) headers_held: bool,
+    /// When the last part of request and response came by, in milliseconds since the epoch.
+    pub(crate) last_ms: (u64, u64),
     /// The body in hand is complete.
     pub(crate) complete: bool,
 }
@@ -122,6 +124,14 @@ impl Host for Envoy {
 
     fn now_ns(&self) -> u64 {
         abi::now_ns()
+    }
+
+    fn idle_ms(&self, side: Side) -> u64 {
+        let last_ms = match side {
+            Side::Request => self.last_ms.0,
+            Side::Response => self.last_ms.1,
+        };
+        self.now_ms().saturating_sub(last_ms)
     }
 
     fn wake_after(&mut self, ms: u64) {

@@ -117,6 +117,8 @@ struct Progress {
     headers_gone: bool,
     /// The filter has been told of the end.
     ended: bool,
+    /// When the last part came by, in milliseconds since the epoch.
+    last_ms: u64,
 }
 
 /// What the filter wants to see of a side; [`Next`] without its reply.
@@ -128,7 +130,8 @@ enum Mode {
     End,
     Hold,
     Whole(usize),
-    Replied,
+    /// Answered or broken off.
+    Over,
 }
 
 /// A filter and the two sides of its exchange.
@@ -167,7 +170,7 @@ impl<F: Filter> Exchange<F> {
             }
             next => next,
         };
-        let wants_end = end && !matches!(next, Next::Pass | Next::Reply(_));
+        let wants_end = end && !matches!(next, Next::Pass | Next::Reply(_) | Next::Break);
         if wants_end {
             self.side(side).mode = mode(&next);
             return self.show(side, &[], 0, true);
@@ -178,11 +181,15 @@ impl<F: Filter> Exchange<F> {
     /// `size` is what can be read now: the new chunk, or all that is held.
     fn body(&mut self, side: Side, size: usize, end: bool) -> Action {
         let Progress { mode, shown, .. } = *self.side(side);
+        if mode == Mode::Pass {
+            return Action::Continue;
+        }
+        self.side(side).last_ms = now_ms();
         let from = match mode {
             Mode::Pass => return Action::Continue,
             Mode::End if !end => return Action::Continue,
             Mode::End => return self.show(side, &[], size, true),
-            Mode::Replied => return Action::Pause,
+            Mode::Over => return Action::Pause,
             Mode::Whole(max) if size > max => return self.over_limit(side, size, max, end),
             Mode::Whole(_) if !end => return Action::Pause,
             Mode::Whole(_) | Mode::Watch => 0,
@@ -209,7 +216,7 @@ impl<F: Filter> Exchange<F> {
         let Progress { mode, ended, .. } = *self.side(side);
         match mode {
             Mode::Pass => Action::Continue,
-            Mode::Replied => Action::Pause,
+            Mode::Over => Action::Pause,
             _ if ended => Action::Continue,
             Mode::Whole(_) => {
                 let whole = abi::buffer(body_buffer(side), 0, usize::MAX >> 1).unwrap_or_default();
@@ -245,8 +252,7 @@ impl<F: Filter> Exchange<F> {
         size: &mut usize,
         call: impl FnOnce(&mut F, &mut Envoy) -> Next,
     ) -> Next {
-        let headers_held = !self.side(side).headers_gone;
-        let mut host = Envoy { plugin: F::NAME, headers_held, complete: end, ..Envoy::default() };
+        let mut host = self.host(side, end);
         let next = match &mut self.filter {
             Some(filter) => call(filter, &mut host),
             None => Next::Pass,
@@ -254,6 +260,21 @@ impl<F: Filter> Exchange<F> {
         *size = host.replaced.unwrap_or(*size).saturating_add(host.added);
         self.settle(&host);
         next
+    }
+
+    /// A host for one callback about `side`.
+    fn host(&self, side: Side, complete: bool) -> Envoy {
+        let progress = match side {
+            Side::Request => self.request,
+            Side::Response => self.response,
+        };
+        Envoy {
+            plugin: F::NAME,
+            headers_held: !progress.headers_gone,
+            last_ms: (self.request.last_ms, self.response.last_ms),
+            complete,
+            ..Envoy::default()
+        }
     }
 
     /// Books the wake-up a filter asked for.
@@ -282,6 +303,11 @@ impl<F: Filter> Exchange<F> {
                 send(&reply);
                 Action::Pause
             }
+            Next::Break => {
+                progress.held = false;
+                abi::reset(side);
+                Action::Pause
+            }
         }
     }
 
@@ -292,9 +318,8 @@ impl<F: Filter> Exchange<F> {
     /// Lets the filter decide outside of a callback of the stream, and resumes what it lets go.
     fn decide_later(&mut self, call: impl FnOnce(&mut F, &mut Envoy) -> Option<Next>) {
         let side = if self.response.held { Side::Response } else { Side::Request };
-        let Progress { headers_gone, ended, shown, held, .. } = *self.side(side);
-        let mut host =
-            Envoy { plugin: F::NAME, headers_held: !headers_gone, complete: ended, ..Envoy::default() };
+        let Progress { ended, shown, held, .. } = *self.side(side);
+        let mut host = self.host(side, ended);
         let next = self.filter.as_mut().and_then(|filter| call(filter, &mut host));
         self.settle(&host);
         let Some(next) = next else { return };
@@ -329,8 +354,12 @@ fn mode(next: &Next) -> Mode {
         Next::End => Mode::End,
         Next::Hold => Mode::Hold,
         Next::Whole { max_bytes } => Mode::Whole(*max_bytes),
-        Next::Reply(_) => Mode::Replied,
+        Next::Reply(_) | Next::Break => Mode::Over,
     }
+}
+
+fn now_ms() -> u64 {
+    abi::now_ns().checked_div(1_000_000).unwrap_or_default()
 }
 
 /// Length of the request body as the client announces it.

@@ -57,6 +57,9 @@ impl Host for Contended {
     fn now_ns(&self) -> u64 {
         self.host.now_ns()
     }
+    fn idle_ms(&self, side: Side) -> u64 {
+        self.host.idle_ms(side)
+    }
     fn wake_after(&mut self, ms: u64) {
         self.host.wake_after(ms);
     }

@@ -23,11 +23,7 @@ impl Operation {
     /// Tells the operation from the path, query left out.
     #[must_use]
     pub fn of_path(path: &str) -> Self {
-        let path = path
-            .split(['?', '#'])
-            .next()
-            .unwrap_or_default()
-            .trim_end_matches('/');
+        let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
         [
             ("/chat/completions", Self::Chat),
             ("/completions", Self::TextCompletion),
@@ -56,15 +52,9 @@ impl Operation {
     /// The inverse of [`Self::name`]; an unknown name is [`Self::Other`].
     #[must_use]
     pub fn from_name(name: &str) -> Self {
-        [
-            Self::Chat,
-            Self::TextCompletion,
-            Self::Embeddings,
-            Self::Responses,
-            Self::Messages,
-        ]
-        .into_iter()
-        .find(|operation| operation.name() == name)
-        .unwrap_or(Self::Other)
+        [Self::Chat, Self::TextCompletion, Self::Embeddings, Self::Responses, Self::Messages]
+            .into_iter()
+            .find(|operation| operation.name() == name)
+            .unwrap_or(Self::Other)
     }
 }
