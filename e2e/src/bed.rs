@@ -31,7 +31,7 @@ pub fn shared() -> Shared {
     Shared(BED.get_or_init(|| Bed::start(&Options::default(), "")))
 }
 
-/// One test's use of the shared bed; shows its logs if the test fails.
+/// One test's use of the shared bed; shows its logs if the test fails, and fails it if a filter trapped.
 pub struct Shared(&'static Bed);
 
 impl Deref for Shared {
@@ -46,6 +46,8 @@ impl Drop for Shared {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.gateway.show();
+        } else {
+            self.0.gateway.assert_no_trap();
         }
     }
 }

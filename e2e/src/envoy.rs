@@ -25,11 +25,12 @@ pub fn binary() -> PathBuf {
     std::env::var_os("ENVOY_BIN").map(PathBuf::from).expect("ENVOY_BIN names the Envoy to test with")
 }
 
-/// The module of a plugin, as `scripts/build-wasm` made it.
+/// The module of a plugin, as `scripts/build-wasm` made it: in `SLUICE_DIST`, else in the checkout's `dist`.
 #[must_use]
 #[track_caller]
 pub fn module(plugin: &str) -> PathBuf {
-    let path = checkout().join("dist").join(format!("{plugin}.wasm"));
+    let dist = std::env::var_os("SLUICE_DIST").map_or_else(|| checkout().join("dist"), PathBuf::from);
+    let path = dist.join(format!("{plugin}.wasm"));
     assert!(path.is_file(), "{} is missing: run scripts/build-wasm", path.display());
     path
 }
@@ -83,6 +84,22 @@ impl Envoy {
     #[track_caller]
     pub fn wait_log(&self, text: &str) {
         wait::until(&format!("{text:?} in Envoy's log"), || self.log().contains(text).then_some(()));
+    }
+}
+
+/// Fails if a filter has trapped, according to Envoy's log.
+#[track_caller]
+pub fn assert_no_trap(log: &str) {
+    for sign in ["panicked at", "Uncaught RuntimeError", "wasm trap"] {
+        assert!(!log.contains(sign), "a filter trapped: {sign:?} is in Envoy's log");
+    }
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_no_trap(&self.log());
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! `sluice run` with a gateway.yaml of the test's own: started, changed live, watched through its log, stopped.
 
+mod options;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -13,77 +14,14 @@ use crate::ports::Port;
 use crate::process::{self, Process};
 use crate::wait;
 
+pub use options::Options;
+
 /// A running gateway; stops when dropped.
 pub struct Gateway {
     process: Process,
     port: Port,
     admin: Port,
     folder: TempDir,
-}
-
-/// How to start a gateway.
-#[derive(Clone, Debug)]
-pub struct Options {
-    concurrency: usize,
-    environment: Vec<(String, String)>,
-    files: Vec<(String, String)>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { concurrency: 1, environment: Vec::new(), files: Vec::new() }
-    }
-}
-
-impl Options {
-    /// Envoy workers; 1 unless told.
-    #[must_use]
-    pub const fn workers(mut self, count: usize) -> Self {
-        self.concurrency = count;
-        self
-    }
-
-    /// Sets an environment variable.
-    #[must_use]
-    pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// Writes a file beside gateway.yaml before the start; `{folder}` in the YAML is that folder.
-    #[must_use]
-    pub fn file(mut self, name: &str, content: &str) -> Self {
-        self.files.push((name.to_owned(), content.to_owned()));
-        self
-    }
-
-    /// Starts the gateway; see [`Gateway::start`].
-    #[must_use]
-    #[track_caller]
-    pub fn start(&self, yaml: &str) -> Gateway {
-        let (port, admin) = (Port::free(), Port::free());
-        let folder = TempDir::new().expect("a temporary folder");
-        for (name, content) in &self.files {
-            replace(&folder.path().join(name), content);
-        }
-        replace(&folder.path().join("gateway.yaml"), &complete(yaml, &port, &admin, folder.path()));
-        let mut command = self.command(folder.path());
-        let mut process = Process::start("sluice", &mut command, folder.path());
-        let want = format!("ready on 127.0.0.1:{}", port.number());
-        process.until(&want, |process| process.stderr().contains(&want).then_some(()));
-        Gateway { process, port, admin, folder }
-    }
-
-    fn command(&self, folder: &Path) -> Command {
-        let mut command = Command::new(binary());
-        command.current_dir(envoy::checkout()).env("ENVOY_BIN", envoy::binary());
-        command.arg("run").arg(folder.join("gateway.yaml"));
-        command.arg("--access-log").arg(folder.join("access.log"));
-        command.arg("--envoy-log").arg(folder.join("envoy.log"));
-        command.arg("--concurrency").arg(self.concurrency.to_string());
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command
-    }
 }
 
 /// The `sluice` command to test: `SLUICE_BIN`, or the one that cargo built beside this test.
@@ -182,6 +120,12 @@ impl Gateway {
         self.log_line(model, |line| line["ai_log"]["model"] == model)["ai_log"].clone()
     }
 
+    /// A filter that traps fails one request, and its VM starts anew: that must not pass for a good test.
+    #[track_caller]
+    pub fn assert_no_trap(&self) {
+        envoy::assert_no_trap(&self.envoy_log());
+    }
+
     /// Prints the end of all logs, as is done when a test fails.
     pub fn show(&self) {
         self.process.show();
@@ -236,6 +180,14 @@ impl Gateway {
             admin("/stats"),
         ]
         .concat()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.assert_no_trap();
+        }
     }
 }
 

@@ -12,7 +12,6 @@ use serde_json::json;
 use sluice_e2e::bed;
 use sluice_e2e::client::{self, Connection, End};
 use sluice_e2e::gateway::{Gateway, Options};
-use sluice_e2e::tls::Authority;
 use sluice_e2e::upstream::Upstream;
 use sluice_e2e::{sse, wait};
 
@@ -164,21 +163,4 @@ fn an_idle_gateway_stops_with_status_0() {
     let gateway = Gateway::start(&yaml(&a, &b, (100, 0), "sk"));
     assert_eq!(gateway.chat(&bed::chat_body("stop")).status, 200);
     gateway.stop();
-}
-
-#[test]
-fn a_tls_provider_is_asked_by_name_and_must_prove_it() {
-    let authority = Authority::new();
-    let provider = Upstream::start_tls("a", authority.server(&["localhost"]));
-    let gateway = Gateway::start(&format!(
-        "providers: {{a: {{url: \"https://localhost:{}/v1\", keys: [sk-secret]}}}}
-models: [{{match: \"*\", targets: [{{provider: a}}]}}]
-retry: {{attempts: 1}}
-",
-        provider.address().port()
-    ));
-    let reply = gateway.chat(&bed::chat_body("untrusted"));
-    assert!((502..=503).contains(&reply.status), "{}", reply.text());
-    assert!(reply.header("x-sluice-error").is_some());
-    assert!(provider.requests().is_empty(), "no request and no key to somebody nobody vouches for");
 }
