@@ -71,12 +71,16 @@ fn over_the_limit_is_refused_before_the_body_comes() {
 #[test]
 fn over_the_limit_is_refused_without_content_length_too() {
     let bed = Bed::start(&Options::default(), "max_request_body: 1MiB\n");
-    let text = image_body("chunked-large", 2 * MIB, json!({})).to_string();
-    let mut client = Connection::open(bed.gateway.address()).expect("the gateway listens");
-    // The refusal may come, and the connection close, before all is written.
-    let _ = client.write_chunked(CHAT, &text.as_bytes().chunks(16 * 1024).collect::<Vec<_>>(), &[]);
-    let reply = client.read().expect("an answer");
-    assert_eq!((reply.status, reply.code().as_str()), (413, "request_too_large"), "{}", reply.text());
+    let text = image_body("chunked-large", 3 * MIB, json!({})).to_string();
+    for size in [16 * 1024, MIB, 3 * MIB] {
+        let mut client = Connection::open(bed.gateway.address()).expect("the gateway listens");
+        // The refusal may come, and the connection close, before all is written.
+        let _ = client.write_chunked(CHAT, &text.as_bytes().chunks(size).collect::<Vec<_>>(), &[]);
+        let reply = client.read().expect("an answer");
+        let refusal = (reply.status, reply.code());
+        assert_eq!(refusal, (413, "request_too_large".to_owned()), "in chunks of {size}: {}", reply.text());
+        assert_eq!(reply.header("x-sluice-error"), Some("request_too_large"), "in chunks of {size}");
+    }
     assert!(bed.seen("chunked-large").is_empty());
     let small = bed.gateway.chat(&image_body("under", MIB / 2, json!({})));
     assert_eq!(small.status, 200, "{}", small.text());
