@@ -3,6 +3,7 @@
 use serde::Serialize;
 use sluice_core::context;
 use sluice_core::filter::{Host, Side};
+use sluice_core::openai::Operation;
 use sluice_core::target::Target;
 
 /// Longest list of attempts kept, in bytes; what comes after is left out.
@@ -28,6 +29,8 @@ pub(crate) struct Attempt {
     number: u32,
     started_ms: u64,
     target: Option<Target>,
+    /// What was asked for.
+    pub(crate) operation: Operation,
 }
 
 impl Attempt {
@@ -40,7 +43,8 @@ impl Attempt {
         if number > 1 {
             close_broken(host);
         }
-        let attempt = Self { number, started_ms: host.now_ms(), target: Target::of(host) };
+        let attempt =
+            Self { number, started_ms: host.now_ms(), target: Target::of(host), operation: operation(host) };
         context::ATTEMPT_START.set_number(host, attempt.started_ms);
         attempt
     }
@@ -50,8 +54,14 @@ impl Attempt {
         self.target.as_ref().is_some_and(|target| target.attempts > 0 && self.number >= target.attempts)
     }
 
+    /// Whether it has lasted `limit` milliseconds by Envoy's timers, which run up to a few per cent ahead of the
+    /// clock.
+    pub(crate) fn has_lasted(&self, host: &dyn Host, limit: u64) -> bool {
+        self.age_ms(host) >= limit.saturating_sub(limit / 20)
+    }
+
     /// Milliseconds since it began.
-    pub(crate) fn age_ms(&self, host: &dyn Host) -> u64 {
+    fn age_ms(&self, host: &dyn Host) -> u64 {
         host.now_ms().saturating_sub(self.started_ms)
     }
 
@@ -83,6 +93,18 @@ impl Attempt {
         tried.push_str(words);
         context::TRIED.set(host, &tried);
     }
+}
+
+/// What was asked for; without the router's fact, told from the path. (While the answer comes, an upstream filter
+/// can no longer read request headers.)
+fn operation(host: &dyn Host) -> Operation {
+    context::OPERATION.get(host).map_or_else(
+        || {
+            let path = host.header(Side::Request, ":path").unwrap_or_default();
+            Operation::of_path(&String::from_utf8_lossy(&path))
+        },
+        |name| Operation::from_name(&name),
+    )
 }
 
 /// Closes an attempt that ended without an answer. Its facts are still there: nobody has begun another.

@@ -87,7 +87,7 @@ impl Fallback {
 
     /// A 2xx: what it promises decides how it is looked at.
     fn judge_answer(&mut self, host: &mut dyn Host, attempt: Attempt, headers: &Headers, end: bool) -> Next {
-        let operation = operation(host);
+        let operation = attempt.operation;
         let wants = context::STREAM.get(host).map(|stream| stream == "true");
         let shape = Shape::of(headers);
         let fits = match shape {
@@ -288,7 +288,7 @@ impl Fallback {
             host.attribute(&["upstream", "transport_failure_reason"]).is_some_and(|why| !why.is_empty());
         let (verdict, words) = if connect {
             ("connect_failure", "connection failed")
-        } else if self.config.first_token_ms.is_some_and(|limit| attempt.age_ms(host) >= limit) {
+        } else if self.config.first_token_ms.is_some_and(|limit| attempt.has_lasted(host, limit)) {
             ("timeout", "no answer in time")
         } else {
             ("reset", "connection broken")
@@ -304,17 +304,6 @@ impl Fallback {
 fn retry_after(host: &dyn Host) -> Option<(&'static str, String)> {
     let value = host.header(Side::Response, "retry-after")?;
     Some(("retry-after", String::from_utf8(value).ok()?))
-}
-
-/// What was asked for; without the router's fact, told from the path.
-fn operation(host: &dyn Host) -> Operation {
-    context::OPERATION.get(host).map_or_else(
-        || {
-            let path = host.header(Side::Request, ":path").unwrap_or_default();
-            Operation::of_path(&String::from_utf8_lossy(&path))
-        },
-        |name| Operation::from_name(&name),
-    )
 }
 
 /// What a response's headers promise.

@@ -3,15 +3,12 @@
 //! Shape: <https://platform.openai.com/docs/api-reference/models/list>
 
 use serde_json::{Value, json};
-use sluice_core::context::Fact;
+use sluice_core::context::ALLOWED_MODELS;
 use sluice_core::filter::Host;
 use sluice_core::glob::Glob;
 
 use crate::config::{Config, Rule};
 use crate::rules::{Caller, caller_mismatch};
-
-/// Globs that the caller may use, comma separated; absent: all. Written by `consumer-auth`.
-const ALLOWED_MODELS: Fact = Fact("ai.allowed_models");
 
 /// Models that a caller may ask for.
 #[derive(Debug)]

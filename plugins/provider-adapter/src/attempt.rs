@@ -46,6 +46,9 @@ pub(crate) struct Attempt {
     pub(crate) forced_usage: bool,
     /// Model to put into the body.
     model: Option<String>,
+    /// It is not the request's first. The body is as the client sent it, the headers as the attempt before left
+    /// them (Envoy 1.40).
+    again: bool,
     body: Body,
 }
 
@@ -53,10 +56,15 @@ impl Attempt {
     /// Writes the head of the attempt for its provider, and tells what to do with its body.
     pub(crate) fn begin(host: &mut dyn Host, config: &Config, end: bool) -> (Self, Next) {
         let headers = host.headers(Side::Request);
-        let path = headers.text(":path").unwrap_or_default();
-        let mut attempt = Self::new(host, &headers, path);
-        if headers.text("x-envoy-attempt-count").is_some_and(|count| count != "1") {
+        let again = headers.text("x-envoy-attempt-count").is_some_and(|count| count != "1");
+        let path = client_path(host, &headers, again);
+        let path = path.as_str();
+        let mut attempt = Self::new(host, &headers, path, again);
+        if again {
             forget(host);
+            for name in config.headers.values().flatten().map(|(name, _)| name) {
+                host.remove_header(Side::Request, name);
+            }
         }
         let has_key = context::PROVIDER_KEY.get(host).is_some();
         for name in egress::unwanted(&headers, &config.pass_headers, has_key) {
@@ -75,7 +83,7 @@ impl Attempt {
         (attempt, next)
     }
 
-    fn new(host: &dyn Host, headers: &Headers, path: &str) -> Self {
+    fn new(host: &dyn Host, headers: &Headers, path: &str, again: bool) -> Self {
         let content_type = headers.text("content-type").unwrap_or("application/json");
         let body = match form::boundary(content_type) {
             Some(boundary) => Body::Form(boundary.to_owned()),
@@ -86,7 +94,15 @@ impl Attempt {
             .get(host)
             .map_or_else(|| Operation::of_path(path), |name| Operation::from_name(&name));
         let input_estimate = context::INPUT_ESTIMATE.number(host).unwrap_or(0);
-        Self { operation, began_ms: host.now_ms(), input_estimate, forced_usage: false, model: None, body }
+        Self {
+            operation,
+            began_ms: host.now_ms(),
+            input_estimate,
+            forced_usage: false,
+            model: None,
+            again,
+            body,
+        }
     }
 
     /// Points the attempt at `target`.
@@ -118,8 +134,11 @@ impl Attempt {
             }
             Body::Other => None,
         };
-        if let Some(body) = rewritten {
-            host.set_body(Side::Request, &body);
+        match rewritten {
+            Some(body) => host.set_body(Side::Request, &body),
+            // `content-length` is that of the attempt before: setting the body corrects it.
+            None if self.again => host.set_body(Side::Request, body),
+            None => {}
         }
     }
 
@@ -133,6 +152,16 @@ impl Attempt {
         }
         rewritten.body
     }
+}
+
+/// The path as the client sent it: the first attempt notes it down for those that follow.
+fn client_path(host: &mut dyn Host, headers: &Headers, again: bool) -> String {
+    let noted = again.then(|| context::CLIENT_PATH.get(host)).flatten();
+    noted.unwrap_or_else(|| {
+        let path = headers.text(":path").unwrap_or_default();
+        context::CLIENT_PATH.set(host, path);
+        path.to_owned()
+    })
 }
 
 /// Empties what an earlier attempt of the request has published of its answer.

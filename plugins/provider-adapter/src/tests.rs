@@ -377,3 +377,25 @@ fn running_estimates_are_published_while_the_stream_runs() {
     assert_eq!(usage(&host), "77 7   estimated");
     assert_eq!(fact(&host, context::STREAM_END), "");
 }
+
+#[test]
+fn a_later_attempt_starts_from_the_client_s_request() {
+    let mut host = host("/v1/chat/completions?a=1", &[("x-envoy-attempt-count", "1")]);
+    let config = r#"{"providers":{"pai":{"headers":{"user-agent":"pai-only"}}},"pass_headers":["x-mine"]}"#;
+    let body = br#"{"model": "gpt-4o"}"#;
+    let mut first = filter(config);
+    first.on_request_headers(&mut host, false);
+    first.on_request_body(&mut host, body, true);
+    assert_eq!(host.request_header("user-agent").as_deref(), Some("pai-only"));
+    // Envoy gives the next attempt the headers as this one left them, and the body as it came.
+    host.set_header(Side::Request, "x-envoy-attempt-count", "2");
+    host.request_body = None;
+    let next = Target { provider: "b".into(), host: "b".into(), path: "/b/v1".into(), ..Target::default() };
+    host.set_attribute(&ATTRIBUTE.join("."), &next.to_metadata());
+    let mut second = filter(config);
+    second.on_request_headers(&mut host, false);
+    second.on_request_body(&mut host, body, true);
+    assert_eq!(host.request_header(":path").as_deref(), Some("/b/v1/chat/completions?a=1"));
+    assert_eq!(host.request_header("user-agent"), None, "another provider's header");
+    assert_eq!(host.request_body.as_deref(), Some(&body[..]), "set again, so that its length is corrected");
+}

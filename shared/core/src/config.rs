@@ -61,7 +61,7 @@ impl<C> RouteConfigs<C> {
             .map_err(|error| ConfigError::Default(format!("routes: {error}")))?;
         let base = Value::Object(base);
         let build = |value: Value| -> Result<Rc<C>, String> {
-            let raw = serde_json::from_value(value).map_err(|error| error.to_string())?;
+            let raw = serde_path_to_error::deserialize(value).map_err(|error| error.to_string())?;
             check(raw).map(Rc::new)
         };
         let default = build(base.clone()).map_err(ConfigError::Default)?;
@@ -216,6 +216,8 @@ mod tests {
     fn an_unknown_field_is_refused() {
         let refused = parse(r#"{"models":["a"],"modles":[]}"#).unwrap_err();
         assert!(refused.to_string().contains("modles"), "{refused}");
+        let refused = parse(r#"{"models":["a",1]}"#).unwrap_err();
+        assert!(refused.to_string().starts_with("models[1]: invalid type"), "{refused}");
     }
 
     #[test]

@@ -51,6 +51,11 @@ facts! {
     ATTEMPT_BROKE = "ai.attempt_broke";
     /// Milliseconds since the epoch when it broke off. Written by `fallback`.
     ATTEMPT_ENDED = "ai.attempt_ended_ms";
+    /// `:path` as the client sent it. Written by `provider-adapter` in the first attempt: what it does to headers
+    /// is still there in the next.
+    CLIENT_PATH = "ai.client_path";
+    /// Globs of the models that the caller may use, comma separated; absent: all. Written by `consumer-auth`.
+    ALLOWED_MODELS = "ai.allowed_models";
     /// Provider of the running attempt. Written by `provider-adapter`.
     PROVIDER = "ai.provider";
     /// Model sent in the running attempt. Written by `provider-adapter`.
