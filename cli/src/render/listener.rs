@@ -74,7 +74,7 @@ fn connection_manager(gateway: &Gateway, plugins: &[Plugin], rendering: &Renderi
             "route_config_name": routes::NAME,
             "config_source": source(rendering, "routes.yaml"),
         },
-        "local_reply_config": {"mappers": error_mappers()},
+        "local_reply_config": {"mappers": error_mappers(gateway)},
         "access_log": access_logs(rendering),
         "http_filters": filters,
     })
@@ -120,29 +120,54 @@ pub(super) fn source(rendering: &Rendering<'_>, file: &str) -> Value {
     json!({"resource_api_version": "V3", "path_config_source": {"path": rendering.directory.join(file)}})
 }
 
-/// What Envoy itself answers when a chain is exhausted by broken connections or time.
-fn error_mappers() -> Vec<Value> {
+/// What Envoy itself answers: when a chain is exhausted by broken connections or time, and when one read brings
+/// more of a body than all that the filters, which count it, and the headroom allow.
+fn error_mappers(gateway: &Gateway) -> Vec<Value> {
     let tried = "No provider answered. Tried: %FILTER_STATE(wasm.ai.tried:PLAIN)%.";
-    [
-        (Code::UpstreamTimeout, &["UT", "SI", "DT"][..], tried),
-        (Code::NoHealthyTarget, &["UH", "NC", "NR"], "No provider of this model can be reached at present."),
-        (Code::UpstreamError, &["UF", "UC", "UR", "LR", "URX", "UPE", "UO"], tried),
+    let flags = |flags: &[&str]| json!({"response_flag_filter": {"flags": flags}});
+    let too_large = format!("The request body is larger than {} bytes.", gateway.max_request_body);
+    vec![
+        mapper(Code::UpstreamTimeout, &flags(&["UT", "SI", "DT"]), tried),
+        mapper(
+            Code::NoHealthyTarget,
+            &flags(&["UH", "NC", "NR"]),
+            "No provider of this model can be reached at present.",
+        ),
+        mapper(Code::UpstreamError, &flags(&["UF", "UC", "UR", "LR", "URX", "UPE", "UO"]), tried),
+        mapper(
+            Code::RequestTooLarge,
+            &cel("response.code_details == 'request_payload_too_large'"),
+            &too_large,
+        ),
     ]
-    .into_iter()
-    .map(|(code, flags, message)| {
-        json!({
-            "filter": {"response_flag_filter": {"flags": flags}},
-            "status_code": code.status(),
-            "headers_to_add": [{
-                "header": {"key": ERROR_HEADER, "value": code.name()},
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-            }],
-            "body_format_override": {"json_format": {"error": {
-                "message": message, "type": code.kind(), "param": null, "code": code.name(),
-            }}},
-        })
+}
+
+/// Gives the replies that `filter` picks the status, the header and the body of an error.
+fn mapper(code: Code, filter: &Value, message: &str) -> Value {
+    let header = |name: &str, value: &str| json!({"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"});
+    let mut headers = vec![header(ERROR_HEADER, code.name())];
+    if code.is_terminal() {
+        headers.push(header("x-should-retry", "false"));
+    }
+    json!({
+        "filter": filter,
+        "status_code": code.status(),
+        "headers_to_add": headers,
+        "body_format_override": {"json_format": {"error": {
+            "message": message, "type": code.kind(), "param": null, "code": code.name(),
+        }}},
     })
-    .collect()
+}
+
+/// A filter on what is logged or mapped, by an expression.
+fn cel(expression: &str) -> Value {
+    json!({"extension_filter": {
+        "name": "envoy.access_loggers.extension_filters.cel",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+            "expression": expression,
+        },
+    }})
 }
 
 /// Two loggers on one sink: text formats know no "record, or else null".
@@ -173,13 +198,7 @@ fn access_logs(rendering: &Rendering<'_>) -> Vec<Value> {
             };
             json!({
                 "name": name,
-                "filter": {"extension_filter": {
-                    "name": "envoy.access_loggers.extension_filters.cel",
-                    "typed_config": {
-                        "@type": "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
-                        "expression": when,
-                    },
-                }},
+                "filter": cel(when),
                 "typed_config": config,
             })
         })

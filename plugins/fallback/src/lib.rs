@@ -12,8 +12,10 @@
 
 mod attempt;
 mod config;
+mod failure;
 mod gate;
 mod phase;
+mod shape;
 
 use std::rc::Rc;
 

@@ -2,9 +2,9 @@
 
 use percent_encoding::percent_decode_str;
 use sluice_core::filter::Headers;
+use sluice_core::form;
 use sluice_core::openai::error::Code;
 
-use crate::multipart;
 use crate::refusal::Refusal;
 
 /// What to do with a request.
@@ -89,7 +89,7 @@ fn shape(headers: &Headers) -> Result<Shape, Refusal> {
     let value = String::from_utf8_lossy(value);
     let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if essence == "multipart/form-data" {
-        return match multipart::boundary(&value) {
+        return match form::boundary(&value) {
             Some(boundary) => Ok(Shape::Form(boundary)),
             None => refused("The content-type multipart/form-data must name its boundary."),
         };

@@ -16,7 +16,6 @@
 pub mod config;
 mod head;
 mod models;
-mod multipart;
 mod refusal;
 pub mod request;
 mod route;

@@ -1,9 +1,9 @@
 //! What a request body says about itself, found in one pass.
 
+use sluice_core::form;
 use sluice_core::json::{Error, ErrorKind, Kind, Reader, Str};
 use sluice_core::openai::error::Code;
 
-use crate::multipart;
 use crate::refusal::Refusal;
 
 /// Bytes of text to a token, on average (<https://platform.openai.com/tokenizer>).
@@ -71,7 +71,8 @@ pub fn scan(body: &[u8]) -> Result<RequestFacts, Refusal> {
 /// `invalid_json` if the model or the stream flag is given twice.
 pub fn scan_form(body: &[u8], boundary: &str) -> Result<RequestFacts, Refusal> {
     let (mut model, mut stream) = (None, None);
-    for (name, value) in multipart::fields(body, boundary) {
+    for (name, value) in form::fields(body, boundary) {
+        let value = value.of(body);
         let seen = match name.as_str() {
             "model" => model.replace(value).is_some(),
             "stream" => stream.replace(value).is_some(),

@@ -2,6 +2,7 @@
 
 use sluice_core::context::{self, Fact};
 use sluice_core::filter::{Headers, Host, Level, Next, Side};
+use sluice_core::form::boundary;
 use sluice_core::meter::estimate;
 use sluice_core::openai::Operation;
 use sluice_core::target::Target;
@@ -85,8 +86,8 @@ impl Attempt {
 
     fn new(host: &dyn Host, headers: &Headers, path: &str, again: bool) -> Self {
         let content_type = headers.text("content-type").unwrap_or("application/json");
-        let body = match form::boundary(content_type) {
-            Some(boundary) => Body::Form(boundary.to_owned()),
+        let body = match boundary(content_type) {
+            Some(boundary) => Body::Form(boundary),
             None if content_type.to_ascii_lowercase().contains("json") => Body::Json,
             None => Body::Other,
         };

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod context;
 pub mod filter;
+pub mod form;
 pub mod glob;
 pub mod json;
 pub mod meter;

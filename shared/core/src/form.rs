@@ -1,6 +1,9 @@
-//! Fields of a `multipart/form-data` body (RFC 7578), found without copying it.
+//! Fields of a `multipart/form-data` body (RFC 7578), found without copying it. One reader for all: were the
+//! router and the provider's adapter to differ in which part is `model`, a form could ask for one and get another.
 
 use memchr::memmem::{self, Finder};
+
+use crate::json::Span;
 
 /// Parts that are looked at. OpenAI's largest form, image edits, has about 30 with its 16 images.
 const MAX_PARTS: usize = 256;
@@ -8,40 +11,65 @@ const MAX_PARTS: usize = 256;
 /// Longest boundary, in bytes (RFC 2046 section 5.1.1).
 const MAX_BOUNDARY_BYTES: usize = 70;
 
-/// The boundary that a `content-type` names.
-pub(crate) fn boundary(content_type: &str) -> Option<String> {
-    let (_, params) = content_type.split_once(';')?;
+/// The boundary that a `content-type` of `multipart/form-data` names.
+#[must_use]
+pub fn boundary(content_type: &str) -> Option<String> {
+    let (kind, params) = content_type.split_once(';')?;
+    if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
+        return None;
+    }
     param(params, "boundary").filter(|name| (1..=MAX_BOUNDARY_BYTES).contains(&name.len()))
 }
 
-/// Name and value of each field, in order; ends early where the form does not hold.
-pub(crate) fn fields<'a>(body: &'a [u8], boundary: &str) -> impl Iterator<Item = (String, &'a [u8])> {
+/// Name of each field and where its value stands in `body`, in order; ends early where the form does not hold.
+pub fn fields(body: &[u8], boundary: &str) -> impl Iterator<Item = (String, Span)> {
     let delimiter = Finder::new(&format!("\r\n--{boundary}")).into_owned();
     let opening = delimiter.needle().get(2..).unwrap_or_default();
-    let mut rest = match body.strip_prefix(opening) {
-        Some(rest) => Some(rest),
-        None => split_at(body, &delimiter).map(|(_preamble, rest)| rest),
+    let mut at = match body.starts_with(opening) {
+        true => Some(opening.len()),
+        false => next(body, 0, &delimiter).map(|part| part.1),
     };
     let parts = std::iter::from_fn(move || {
-        let (part, next) = split_at(rest?, &delimiter)?;
-        rest = Some(next);
-        Some(part)
+        let start = at?;
+        let (end, after) = next(body, start, &delimiter)?;
+        at = Some(after);
+        Some(Span { start, end })
     });
-    parts.take(MAX_PARTS).map_while(split_part).filter_map(|(head, value)| Some((name(head)?, value)))
+    parts.take(MAX_PARTS).map_while(|part| split_part(body, part)).filter_map(|(head, value)| {
+        let name = name(head)?;
+        Some((name, value))
+    })
 }
 
-/// What stands before and after the first `delimiter`.
-fn split_at<'a>(bytes: &'a [u8], delimiter: &Finder<'_>) -> Option<(&'a [u8], &'a [u8])> {
-    let (before, after) = bytes.split_at_checked(delimiter.find(bytes)?)?;
-    Some((before, after.get(delimiter.needle().len()..)?))
+/// Where the first `delimiter` from `start` on begins, and where it ends. A longer word that begins like it is
+/// content.
+fn next(body: &[u8], start: usize, delimiter: &Finder<'_>) -> Option<(usize, usize)> {
+    let mut from = start;
+    loop {
+        let begin = delimiter.find(body.get(from..)?)?.checked_add(from)?;
+        let end = begin.checked_add(delimiter.needle().len())?;
+        if is_line_end(body.get(end..)?) {
+            return Some((begin, end));
+        }
+        from = end;
+    }
+}
+
+/// Whether a delimiter's line may end so: after padding, in a line break or the dashes that close the form.
+fn is_line_end(rest: &[u8]) -> bool {
+    let padding = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let rest = rest.get(padding..).unwrap_or_default();
+    rest.is_empty() || rest.starts_with(b"\r\n") || rest.starts_with(b"--")
 }
 
 /// Headers and value of a part that begins right after its boundary, where padding may stand.
-fn split_part(part: &[u8]) -> Option<(&[u8], &[u8])> {
-    let padding = part.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-    let part = part.get(padding..)?.strip_prefix(b"\r\n")?;
-    let (head, value) = part.split_at_checked(memmem::find(part, b"\r\n\r\n")?)?;
-    Some((head, value.get(4..)?))
+fn split_part(body: &[u8], part: Span) -> Option<(&[u8], Span)> {
+    let text = body.get(part.start..part.end)?;
+    let padding = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let text = text.get(padding..)?.strip_prefix(b"\r\n")?;
+    let (head, value) = text.split_at_checked(memmem::find(text, b"\r\n\r\n")?)?;
+    let start = part.end.checked_sub(value.len())?.checked_add(4)?;
+    Some((head, Span { start, end: part.end }))
 }
 
 /// The field's name, from its `content-disposition`.
@@ -94,7 +122,9 @@ mod tests {
     use super::*;
 
     fn read(body: &str, boundary: &str) -> Vec<(String, String)> {
-        let text = |(name, value): (String, &[u8])| (name, String::from_utf8_lossy(value).into_owned());
+        let text = |(name, value): (String, Span)| {
+            (name, String::from_utf8_lossy(value.of(body.as_bytes())).into_owned())
+        };
         fields(body.as_bytes(), boundary).map(text).collect()
     }
 
@@ -108,10 +138,11 @@ mod tests {
             ("multipart/form-data", None),
             ("multipart/form-data; boundary=", None),
             ("multipart/form-data; boundary=\"\"", None),
+            ("application/json; boundary=b", None),
         ] {
             assert_eq!(boundary(value).as_deref(), want, "{value}");
         }
-        assert_eq!(boundary(&format!("x; boundary={}", "a".repeat(71))), None);
+        assert_eq!(boundary(&format!("multipart/form-data; boundary={}", "a".repeat(71))), None);
     }
 
     #[test]
@@ -133,7 +164,7 @@ mod tests {
             (field.to_owned(), 0),
             (format!("{field}--b"), 1),
             (format!("{field}--b\r\nContent-Disposition: form-data; name=\"a\"\r\n--b--"), 1),
-            (format!("{field}--bx\r\n\r\n\r\n2\r\n--b--"), 1),
+            (format!("{field}--bx\r\n\r\n\r\n2\r\n--b--"), 1), // `--bx` and what follows are content
             (format!("{}--b--", field.repeat(MAX_PARTS + 5)), MAX_PARTS),
         ] {
             assert_eq!(read(&body, "b").len(), want, "{body:.100}");
