@@ -74,6 +74,7 @@ impl From<String> for Failure {
 
 fn serve(options: &Options) -> Result<(), Failure> {
     let signals = signals()?;
+    let looked = Watch::new(&options.file);
     let gateway = read(options).ok_or(Failure::Mistake)?;
     let directory =
         tempfile::Builder::new().prefix("sluice-").tempdir().map_err(|error| error.to_string())?;
@@ -87,7 +88,7 @@ fn serve(options: &Options) -> Result<(), Failure> {
         access_log: access_log.as_deref(),
     };
     find::free(&gateway)?;
-    let mut watch = Watch::new(&options.file, &gateway);
+    let mut watch = looked.with(&gateway.files);
     let mut live = Live::write(gateway, rendering)?;
     let mut envoy = Envoy::start(directory.path(), options)?;
     let ready = await_ready(&live, &mut envoy, &signals);
@@ -144,12 +145,13 @@ fn await_ready(live: &Live<'_>, envoy: &mut Envoy, signals: &Receiver<i32>) -> R
 /// Takes over a changed gateway.yaml; a bad one leaves everything as it is.
 fn update(options: &Options, live: &mut Live<'_>, watch: &mut Watch) {
     let file = options.file.display();
+    let looked = watch.again();
     let Some(gateway) = read(options) else {
-        watch.look_again();
+        *watch = looked;
         tell(&format!("{file}: not applied; the configuration before it stays in force"));
         return;
     };
-    *watch = Watch::new(&options.file, &gateway);
+    *watch = looked.with(&gateway.files);
     match live.apply(gateway) {
         Ok(true) => tell(&format!("{file}: applied")),
         Ok(false) => {}
