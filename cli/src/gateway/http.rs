@@ -1,11 +1,12 @@
 //! Names of HTTP headers in gateway.yaml.
 
 /// Headers that belong to one connection (RFC 9110 section 7.6.1) or that the gateway writes itself.
-const OURS: [(&str, &str); 12] = [
+const OURS: [(&str, &str); 13] = [
     ("authorization", "the provider's `keys` are sent in it; write them there"),
     ("host", "it comes from `url`; remove it"),
     ("content-length", "the gateway counts the body; remove it"),
     ("content-type", "it comes from the client; remove it"),
+    ("cookie", "cookies are the client's and reach no provider; remove it"),
     ("accept-encoding", "the gateway must be able to read the answer; remove it"),
     ("connection", "it belongs to one connection; remove it"),
     ("keep-alive", "it belongs to one connection; remove it"),

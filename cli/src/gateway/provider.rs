@@ -39,7 +39,7 @@ pub struct Provider {
 pub struct Key {
     /// The key.
     pub secret: Secret,
-    /// Its share under [`Rotation::Weighted`], from 0; 1 otherwise.
+    /// Its share under [`Rotation::Weighted`], 1 to 1000; 1 otherwise.
     pub weight: u32,
 }
 

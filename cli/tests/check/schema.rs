@@ -86,9 +86,15 @@ fn the_schema_refuses_what_an_editor_can_see() {
     ] {
         assert!(!is_valid(&with(more)), "{more}");
     }
-    for provider in
-        ["{}", "{url: ftp://a}", "{url: http://a, keys: [sha256:00]}", "{url: http://a, rotation: x}"]
-    {
+    for provider in [
+        "{}",
+        "{url: ftp://a}",
+        "{url: http://a, keys: [sha256:00]}",
+        "{url: http://a, keys: [{key: a, weight: 0}]}",
+        "{url: http://a, keys: [{key: a, weight: 1001}]}",
+        "{url: http://a, headers: {cookie: a=b}}",
+        "{url: http://a, rotation: x}",
+    ] {
         assert!(!is_valid(&with("").replace("{url: http://a/v1}", provider)), "{provider}");
     }
 }

@@ -1,10 +1,15 @@
 //! Reads `keys` and `rotation` of a provider.
 
+use std::ops::RangeInclusive;
+
 use super::{Key, Rotation};
 use crate::file::Cursor;
 use crate::file::tree::Content;
 use crate::gateway::Sources;
 use crate::gateway::secret;
+
+/// Weights that key-rotation takes.
+const WEIGHTS: RangeInclusive<u32> = 1..=1000;
 
 type KeysAndRotation = (Option<Vec<Key>>, Option<Rotation>);
 
@@ -54,13 +59,7 @@ fn keys_of<'a>(items: &[Cursor<'a>], sources: &Sources<'_>) -> (Option<Vec<Key>>
             None => seen.push((value.expose().to_owned(), at)),
         }
     }
-    let keys: Option<Vec<Key>> = keys.into_iter().collect();
-    if let (Some(keys), Some(at)) = (&keys, &weighted)
-        && keys.iter().all(|key| key.weight == 0)
-    {
-        at.refuse::<()>("is 0 like every other key's; give at least one key a weight");
-    }
-    (keys, weighted)
+    (keys.into_iter().collect(), weighted)
 }
 
 fn key<'a>(at: &Cursor<'a>, sources: &Sources<'_>, weighted: &mut Option<Cursor<'a>>) -> Option<Key> {
@@ -74,6 +73,6 @@ fn key<'a>(at: &Cursor<'a>, sources: &Sources<'_>, weighted: &mut Option<Cursor<
     if weighted.is_none() {
         weighted.clone_from(&weight);
     }
-    let weight = weight.map_or(Some(1), |at| at.number32(0..=1_000_000));
+    let weight = weight.map_or(Some(1), |at| at.number32(WEIGHTS));
     Some(Key { secret: secret?, weight: weight? })
 }
