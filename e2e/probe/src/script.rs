@@ -1,0 +1,94 @@
+//! What a probe is told to do, as JSON.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// The whole behaviour of one probe on one stream. The default lets everything pass unseen.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Script {
+    /// What is asked for of the request, in its headers and after each part.
+    pub request: Ask,
+    /// The same of the response.
+    pub response: Ask,
+    /// What is done in which callback, in this order.
+    pub on: BTreeMap<When, Vec<Act>>,
+}
+
+/// [`sluice_core::filter::Next`] without its replies.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ask {
+    /// `Next::Pass`.
+    #[default]
+    Pass,
+    /// `Next::Watch`.
+    Watch,
+    /// `Next::End`.
+    End,
+    /// `Next::Hold`.
+    Hold,
+    /// `Next::Whole` with its bound in bytes.
+    Whole(usize),
+}
+
+/// A callback. Of a body, the part that ends it is told from the others.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// Request headers.
+    RequestHeaders,
+    /// A part of the request body that is not the last.
+    RequestPart,
+    /// The last part of the request body.
+    RequestEnd,
+    /// Response headers.
+    ResponseHeaders,
+    /// A part of the response body that is not the last.
+    ResponsePart,
+    /// The last part of the response body.
+    ResponseEnd,
+    /// The end of a callout.
+    Callout,
+    /// A wake-up.
+    Wake,
+    /// The end of the exchange.
+    Done,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Act {
+    /// Answers what the callback returns, instead of the side's [`Ask`].
+    Next(Ask),
+    /// Replies 400 `invalid_json` with this message.
+    Reply(String),
+    /// Breaks the exchange off.
+    Break,
+    /// Traps, on purpose.
+    Panic,
+    /// Replaces the body at hand.
+    SetBody(String),
+    /// Adds to the body at hand.
+    AppendBody(String),
+    /// Sets a header of the side at hand.
+    SetHeader(String, String),
+    /// Records a header of the request.
+    NoteHeader(String),
+    /// Records a fact.
+    NoteFact(String),
+    /// Asks to be woken after so many milliseconds.
+    WakeAfter(u64),
+    /// Calls `GET /callout` of a cluster, with a deadline in milliseconds.
+    Callout(String, u32),
+    /// Adds 1 to a counter.
+    Count(String),
+    /// Records a value in a histogram.
+    Observe(String, u64),
+    /// Adds 1 to a number in shared data, however often others are faster.
+    Increment(String),
+    /// Records a number in shared data.
+    NoteShared(String),
+}

@@ -1,0 +1,125 @@
+//! Replies that a filter makes, and exchanges that it breaks off, wherever it stands.
+
+use serde_json::{Value, json};
+use sluice_e2e::client::{End, Reply};
+
+use crate::bed::{Bed, Shape, bed};
+
+/// A script that does `act` in callback `when`, with the side in question held until then.
+fn script(when: &str, act: &Value) -> Value {
+    let acts = json!([act]);
+    match when {
+        "request_headers" | "response_headers" => json!({"on": {when: acts}}),
+        "request_part" | "request_end" => json!({"request": "hold", "on": {when: acts}}),
+        "response_part" | "response_end" => json!({"response": "hold", "on": {when: acts}}),
+        "callout" => json!({"request": "hold", "on": {
+            "request_headers": [{"callout": ["upstream", 5_000]}], "request_end": [{"next": "hold"}], when: acts}}),
+        "wake" => json!({"request": "hold", "on": {
+            "request_headers": [{"wake_after": 20}], "request_end": [{"next": "hold"}], when: acts}}),
+        "wake in response" => json!({"response": "hold", "on": {
+            "response_headers": [{"wake_after": 20}], "response_end": [{"next": "hold"}], "wake": acts}}),
+        _ => panic!("no such callback: {when}"),
+    }
+}
+
+const CALLBACKS: [&str; 9] = [
+    "request_headers",
+    "request_part",
+    "request_end",
+    "response_headers",
+    "response_part",
+    "response_end",
+    "callout",
+    "wake",
+    "wake in response",
+];
+
+/// Posts a body that asks for a stream, in parts as `when` needs it.
+fn ask(bed: &Bed, when: &str, shape: Shape, path: &str) -> Reply {
+    let body = json!({"stream": true, "x_mock": {"*": {"gap_ms": 5}}}).to_string();
+    if when != "request_part" {
+        return bed.send(shape, path, body.as_bytes());
+    }
+    // The first part is told from the last only if something is missing.
+    let mut client = bed.connect();
+    let head = format!("POST {path} HTTP/1.1\r\nhost: g\r\ncontent-length: {}\r\n\r\n", body.len() + 1);
+    client.write(format!("{head}{body}").as_bytes()).expect("a request");
+    client.read().expect("an answer")
+}
+
+#[test]
+fn a_filter_can_reply_wherever_headers_are_held() {
+    let bed = bed();
+    for when in CALLBACKS {
+        for (shape, probe) in [(Shape::Length, "inner"), (Shape::Http2, "inner"), (Shape::Length, "first")] {
+            // Trailers may split the body of an attempt differently; the gateway stage tells parts from ends.
+            let case = format!("{when} {shape:?} {probe}");
+            let path = Bed::path("plain", &json!({probe: script(when, &json!({"reply": "because"}))}));
+            let reply = ask(&bed, when, shape, &path);
+            assert_eq!((reply.status, reply.end), (400, End::Clean), "{case}");
+            assert_eq!(reply.json()["error"]["message"], "because", "{case}");
+            assert_eq!(reply.header("x-sluice-error"), Some("invalid_json"), "{case}");
+            assert_eq!(reply.header("content-type"), Some("application/json"), "{case}");
+            assert_eq!(reply.header("x-should-retry"), Some("false"), "{case}");
+            let line = bed.line(&path);
+            assert_eq!((line.status.as_str(), line.error.as_str()), ("400", "invalid_json"), "{case}");
+            assert!(line.details.contains("invalid_json"), "{case}: {}", line.details);
+            let is_response = when.contains("response");
+            assert_eq!(bed.seen(&path).len(), usize::from(is_response), "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_filter_outside_sees_the_reply_of_one_inside() {
+    let bed = bed();
+    let inner = script("request_headers", &json!({"reply": "because"}));
+    let path = Bed::path("plain", &json!({"inner": inner, "outer": {"response": {"whole": 1_000}}}));
+    let reply = bed.post(&path, "{}");
+    let line = bed.line(&path);
+    let seen = &line.only("outer")["response"];
+    assert_eq!((&seen["headers"], &seen["ends"]), (&json!(1), &json!(1)), "{seen}");
+    assert_eq!(seen["text"], reply.text(), "{seen}");
+}
+
+#[test]
+fn a_filter_can_break_an_exchange_off_wherever_it_stands() {
+    let bed = bed();
+    for when in CALLBACKS {
+        let path = Bed::path("plain", &json!({"inner": script(when, &json!("break"))}));
+        let mut client = bed.connect();
+        let body = json!({"stream": true, "x_mock": {"*": {"gap_ms": 5}}}).to_string();
+        let head = format!("POST {path} HTTP/1.1\r\nhost: g\r\ncontent-length: {}\r\n\r\n", body.len());
+        let (first, rest) = body.split_at(if when == "request_part" { 10 } else { body.len() });
+        client.write(format!("{head}{first}").as_bytes()).expect("a request");
+        let _ = if when == "request_part" { Ok(()) } else { client.write(rest.as_bytes()) };
+        assert!(client.read().is_err(), "{when}: no answer, not even a broken one");
+        assert_eq!(bed.line(&path).only("inner")["request"]["headers"], 1, "{when}");
+    }
+}
+
+#[test]
+fn a_stream_broken_off_is_never_ended_cleanly() {
+    let bed = bed();
+    for shape in [Shape::Length, Shape::Http2] {
+        // Broken off from a wake-up, so that the headers have reached the client before.
+        let on = json!({"response_headers": [{"wake_after": 300}], "wake": ["break"]});
+        let path = Bed::path("plain", &json!({"inner": {"response": "watch", "on": on}}));
+        let body = json!({"stream": true, "x_mock": {"*": {"hang_after": 2}}}).to_string();
+        let reply = bed.send(shape, &path, body.as_bytes());
+        assert_eq!((reply.status, reply.end), (200, End::Broken), "{shape:?}");
+        assert!(!reply.text().contains("[DONE]"), "{shape:?}: {}", reply.text());
+        assert_eq!(bed.line(&path).only("inner")["response"]["ends"], 0, "{shape:?}");
+    }
+}
+
+#[test]
+fn a_reply_that_comes_too_late_breaks_the_stream() {
+    let bed = bed();
+    let script = json!({"response": "watch", "on": {"response_end": [{"reply": "too late"}]}});
+    let path = Bed::path("plain", &json!({"inner": script}));
+    let body = json!({"stream": true, "x_mock": {"*": {"gap_ms": 20}}}).to_string();
+    let reply = bed.post(&path, &body);
+    assert_eq!((reply.status, reply.end), (200, End::Broken), "{}", reply.text());
+    assert!(!reply.text().contains("too late"), "{}", reply.text());
+}
