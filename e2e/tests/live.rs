@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use serde_json::json;
 use sluice_e2e::bed;
 use sluice_e2e::client::{self, Connection, End};
-use sluice_e2e::gateway::{Gateway, Options};
+use sluice_e2e::gateway::{Gateway, Options, closed_port};
 use sluice_e2e::upstream::Upstream;
 use sluice_e2e::{sse, wait};
 
@@ -163,4 +163,83 @@ fn an_idle_gateway_stops_with_status_0() {
     let gateway = Gateway::start(&yaml(&a, &b, (100, 0), "sk"));
     assert_eq!(gateway.chat(&bed::chat_body("stop")).status, 200);
     gateway.stop();
+}
+
+#[test]
+fn keys_and_headers_that_are_taken_away_are_sent_no_more() {
+    let provider = Upstream::start("a");
+    let yaml = |more: &str| {
+        let url = provider.url();
+        format!(
+            "providers: {{alpha: {{url: \"{url}\"{more}}}}}\nmodels: [{{match: \"*\", targets: [{{provider: alpha}}]}}]\n"
+        )
+    };
+    let gateway = Gateway::start(&yaml(", keys: [sk-gone], headers: {x-team: gone}"));
+    assert_eq!(gateway.chat(&bed::chat_body("with")).status, 200);
+    assert_eq!(provider.requests()[0].key(), Some("sk-gone"));
+    gateway.rewrite_and_wait(&yaml(""), |gateway| gateway.stderr().contains(": applied"));
+    assert_eq!(gateway.chat(&bed::chat_body("without")).status, 200);
+    let newest = provider.requests().pop().expect("a request");
+    assert_eq!((newest.key(), newest.header("x-team")), (None, None));
+}
+
+/// `gpt-*` is served by nobody, then by a provider that works; each is tried `per_target` times.
+fn chain(provider: &Upstream, closed: u16, per_target: u32) -> String {
+    format!(
+        "providers:
+  closed: {{url: \"http://127.0.0.1:{closed}/v1\"}}
+  open: {{url: \"{}\"}}
+models:
+  - {{match: \"gpt-*\", targets: [{{provider: closed}}], fallback: [{{provider: open}}]}}
+retry: {{per_target: {per_target}, backoff: 1ms}}
+",
+        provider.url()
+    )
+}
+
+#[test]
+fn attempts_at_a_target_change_under_load_without_a_failed_request() {
+    let (provider, closed) = (Upstream::start("a"), closed_port());
+    let gateway = Options::default().workers(2).start(&chain(&provider, closed.number(), 1));
+    let (is_over, done, failed) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| load(&gateway, &is_over, &done, &failed));
+        scope.spawn(|| load(&gateway, &is_over, &done, &failed));
+        let changed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for (n, per_target) in [(1, 3), (2, 1), (3, 4), (4, 2)] {
+                let applied = |gateway: &Gateway| gateway.stderr().matches(": applied").count() >= n;
+                gateway.rewrite_and_wait(&chain(&provider, closed.number(), per_target), applied);
+            }
+        }));
+        is_over.store(true, Ordering::Relaxed);
+        assert!(changed.is_ok(), "a change was not taken up");
+    });
+    assert_eq!(failed.load(Ordering::Relaxed), 0, "of {}", done.load(Ordering::Relaxed));
+}
+
+#[test]
+fn stopping_fails_no_request_on_a_kept_connection() {
+    let (a, b) = (Upstream::start("a"), Upstream::start("b"));
+    let gateway = Gateway::start(&yaml(&a, &b, (100, 0), "sk"));
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let mut client = Connection::open(gateway.address()).expect("the gateway listens");
+            std::thread::spawn(move || {
+                let body = json!({"model": "gpt-kept", "messages": []}).to_string();
+                let request = client::request("POST", CHAT, &[JSON], body.as_bytes());
+                loop {
+                    let reply = client.write(&request).and_then(|()| client.read()).expect("an answer");
+                    assert_eq!((reply.status, reply.end), (200, End::Clean), "{}", reply.text());
+                    if reply.header("connection") == Some("close") {
+                        return; // the gateway has said that this was the last
+                    }
+                }
+            })
+        })
+        .collect();
+    a.wait_for(20);
+    gateway.stop();
+    for client in clients {
+        client.join().expect("a client whose requests were all answered");
+    }
 }

@@ -161,8 +161,9 @@ fn fallback(gateway: &Gateway) -> Value {
 }
 
 fn key_rotation(gateway: &Gateway) -> Value {
-    let providers = gateway.providers.iter().filter(|provider| !provider.keys.is_empty());
-    let providers: Map<String, Value> = providers.map(|p| (p.name.clone(), provider_keys(p))).collect();
+    // All of them, also those without keys: a live change adds only providers that are gone.
+    let providers: Map<String, Value> =
+        gateway.providers.iter().map(|provider| (provider.name.clone(), provider_keys(provider))).collect();
     json!({"providers": providers})
 }
 
@@ -180,7 +181,6 @@ fn provider_adapter(gateway: &Gateway) -> Value {
     let providers: Map<String, Value> = gateway
         .providers
         .iter()
-        .filter(|provider| !provider.headers.is_empty())
         .map(|provider| {
             let headers: Map<String, Value> =
                 provider.headers.iter().map(|(name, value)| (name.clone(), header(value.source()))).collect();

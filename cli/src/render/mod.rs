@@ -8,8 +8,8 @@
 //! | `clusters.yaml` | a chain of endpoints for each target of each rule | CDS |
 //! | `filters/<plugin>.yaml` | how each plugin is loaded, with its own JSON | ECDS |
 //!
-//! Weights, keys, time-outs and providers can so change under open connections: only a change of addresses or of
-//! the body limit makes Envoy replace the listener.
+//! Weights, keys, time-outs and providers can so change under open connections: only a change of addresses, of the
+//! certificate, of the body limit or of the deadline of a request makes Envoy replace the listener.
 
 mod clusters;
 mod files;

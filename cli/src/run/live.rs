@@ -59,8 +59,9 @@ impl<'a> Live<'a> {
         self.admin.number("http.gateway.downstream_rq_active").is_some_and(|requests| requests > 0)
     }
 
-    /// Takes no more connections.
+    /// Takes no more connections, and closes those there are with their next answer.
     pub(super) fn stop_listening(&self) {
+        self.admin.post("/healthcheck/fail");
         self.admin.post("/drain_listeners");
     }
 
@@ -80,8 +81,10 @@ impl<'a> Live<'a> {
         }
         let refused = self.refusals();
         let all = union(&self.rendered, self.with_older(next.clone()));
-        if let Err(why) = self.put_in_order(&all, refused) {
-            write(&old, self.rendering.directory)?;
+        let more_attempts = gateway.retry.per_target > self.gateway.retry.per_target;
+        if let Err(why) = self.put_in_order(&all, refused, more_attempts) {
+            let before = self.with_older(self.rendered.clone());
+            write(&before.files(&self.rendering), self.rendering.directory)?;
             return Err(why);
         }
         let before = std::mem::replace(&mut self.rendered, next);
@@ -109,7 +112,11 @@ impl<'a> Live<'a> {
     }
 
     /// Writes the files step by step, each step taken over before the next begins.
-    fn put_in_order(&self, next: &Rendered, refused: u64) -> Result<(), String> {
+    ///
+    /// The routes say after how many attempts the next target is due, the clusters how many there are in all. A
+    /// request may meet clusters with more attempts than its route wants, but never with fewer: it would not reach
+    /// the end of its chain. So routes with `more_attempts` at a target come last.
+    fn put_in_order(&self, next: &Rendered, refused: u64, more_attempts: bool) -> Result<(), String> {
         let of_stage = |stage| -> Vec<(String, File)> {
             let plugins = next.plugins.iter().filter(|plugin| plugin.stage == stage);
             plugins
@@ -124,12 +131,15 @@ impl<'a> Live<'a> {
             };
             Some((stat.to_owned(), file))
         });
-        let steps = [
+        let mut steps = [
             vec![("cluster_manager.cds.version_text".to_owned(), next.clusters_file())],
             of_stage(Stage::Provider),
             others.collect(),
             of_stage(Stage::Gateway),
         ];
+        if more_attempts {
+            steps.swap(2, 3);
+        }
         steps.iter().try_for_each(|step| self.put(step, refused))
     }
 

@@ -29,6 +29,9 @@ use watch::Watch;
 const MISTAKE: u8 = 2;
 /// How often files and Envoy are looked after.
 const TURN: Duration = Duration::from_millis(200);
+/// How long no request must have been running before Envoy is ended: connections that are kept open may bring
+/// another, whose answer then closes them.
+const QUIET: Duration = Duration::from_millis(400);
 /// Longest wait for Envoy to serve its first request.
 const START: Duration = Duration::from_secs(60);
 
@@ -164,7 +167,11 @@ fn update(options: &Options, live: &mut Live<'_>, watch: &mut Watch) {
 fn drain(live: &Live<'_>, envoy: &mut Envoy, signals: &Receiver<i32>) -> Result<(), Failure> {
     live.stop_listening();
     let deadline = Deadline::after(live.gateway().timeouts.request);
-    while !deadline.has_passed() && live.is_busy() {
+    let mut quiet = Deadline::after(QUIET);
+    while !deadline.has_passed() && !quiet.has_passed() {
+        if live.is_busy() {
+            quiet = Deadline::after(QUIET);
+        }
         match signals.recv_timeout(Duration::from_millis(50)) {
             Ok(SIGTERM | SIGINT) | Err(RecvTimeoutError::Disconnected) => break,
             _ => {}

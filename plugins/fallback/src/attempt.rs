@@ -61,7 +61,7 @@ impl Attempt {
     }
 
     /// Milliseconds since it began.
-    fn age_ms(&self, host: &dyn Host) -> u64 {
+    pub(crate) fn age_ms(&self, host: &dyn Host) -> u64 {
         host.now_ms().saturating_sub(self.started_ms)
     }
 

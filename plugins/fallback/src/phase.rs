@@ -18,6 +18,9 @@ use crate::shape::Shape;
 /// Said to the client when a stream stops without its terminator.
 const UNTERMINATED: &str = "The provider ended the stream before it was complete.";
 
+/// Envoy's timers are never so late, in milliseconds.
+const TIMER_SLACK_MS: u64 = 2_000;
+
 /// Where an attempt stands.
 #[derive(Debug)]
 pub(crate) enum Phase {
@@ -31,6 +34,8 @@ pub(crate) enum Phase {
     Whole { attempt: Attempt, operation: Operation },
     /// A stream is on its way; without a `gate`, the meter in front of us watches for its terminator.
     Committed { operation: Operation, gate: Option<Box<Gate>> },
+    /// A stream that nobody here can read is on its way; only its pauses are watched.
+    Passing,
     /// The attempt has failed by its headers, which are held until something of the body has come.
     Failing { outcome: Outcome },
     /// The attempt has failed, and Envoy knows. Should it not try again after all, nothing of the provider's body
@@ -75,7 +80,7 @@ impl Fallback {
             Shape::Other => false,
         };
         if operation == Operation::Other || (shape == Shape::Unread && !end) {
-            return Next::Pass;
+            return if wants == Some(true) { self.pass(host) } else { Next::Pass };
         }
         if !fits {
             return self.fault(host, &attempt, Fault::ContentType, Part::Headers { end });
@@ -86,13 +91,26 @@ impl Fallback {
         if self.config.hold.until == Until::Headers {
             return if shape == Shape::Stream { self.commit(host, operation, None) } else { Next::Pass };
         }
-        host.wake_after(self.config.hold.max_ms);
         if shape == Shape::Stream {
+            host.wake_after(self.hold_ms(host, &attempt));
             self.phase = Phase::Gate { attempt, operation, gate: Box::new(Gate::new(operation)), held: 0 };
             return Next::Hold;
         }
+        host.wake_after(self.config.hold.max_ms);
         self.phase = Phase::Whole { attempt, operation };
         Next::Whole { max_bytes: self.config.hold.max_bytes }
+    }
+
+    /// How long a stream may be held. A hold that would end about when Envoy gives up on the first token leaves that
+    /// to Envoy: were it to end first, a stream that hangs would be let go instead of tried elsewhere.
+    fn hold_ms(&self, host: &dyn Host, attempt: &Attempt) -> u64 {
+        let hold_ms = self.config.hold.max_ms;
+        let Some(first_token_ms) = self.config.first_token_ms else { return hold_ms };
+        let left_ms = first_token_ms.saturating_sub(attempt.age_ms(host));
+        if hold_ms.saturating_add(first_token_ms / 20) < left_ms {
+            return hold_ms;
+        }
+        left_ms.saturating_add(hold_ms.min(TIMER_SLACK_MS))
     }
 
     pub(crate) fn judge_part(&mut self, host: &mut dyn Host, part: &[u8], end: bool) -> Next {
@@ -114,6 +132,7 @@ impl Fallback {
                 Verdict::Open | Verdict::Good => Next::Pass,
             },
             Phase::Committed { operation, gate } => self.watch(host, operation, gate, part, end),
+            Phase::Passing if !end => self.pass(host),
             Phase::Failing { outcome } => self.end_attempt(host, &outcome, Part::Body { end }),
             Phase::Failed => {
                 self.phase = Phase::Failed;
@@ -137,6 +156,13 @@ impl Fallback {
         let gate = gate.unwrap_or_else(|| Box::new(Gate::new(operation)));
         self.phase = Phase::Committed { operation, gate: Some(gate) };
         Next::Watch
+    }
+
+    fn pass(&mut self, host: &mut dyn Host) -> Next {
+        let Some(idle_ms) = self.config.idle_ms else { return Next::Pass };
+        host.wake_after(idle_ms);
+        self.phase = Phase::Passing;
+        Next::End
     }
 
     fn watch(
@@ -198,6 +224,10 @@ impl Fallback {
                 self.phase = Phase::Committed { operation, gate };
                 self.watch_idle(host)
             }
+            Phase::Passing => {
+                self.phase = Phase::Passing;
+                self.watch_idle(host)
+            }
             other => {
                 self.phase = other;
                 None
@@ -212,11 +242,13 @@ impl Fallback {
         else {
             return;
         };
+        let is_stream = context::STREAM.get(host).is_none_or(|stream| stream == "true");
         let connect =
             host.attribute(&["upstream", "transport_failure_reason"]).is_some_and(|why| !why.is_empty());
         let (verdict, words) = if connect {
             ("connect_failure", "connection failed")
-        } else if self.config.first_token_ms.is_some_and(|limit| attempt.has_lasted(host, limit)) {
+        } else if is_stream && self.config.first_token_ms.is_some_and(|limit| attempt.has_lasted(host, limit))
+        {
             ("timeout", "no answer in time")
         } else {
             ("reset", "connection broken")

@@ -78,6 +78,39 @@ fn failure(tried: &str) -> sluice_core::openai::error::LocalReply {
 }
 
 #[test]
+fn a_hold_that_ends_with_the_first_token_leaves_a_hung_stream_to_envoy() {
+    for (first_token_ms, age_ms, want) in [(15_000, 0, 17_000), (15_000, 9_000, 8_000), (60_000, 0, 15_000)] {
+        let (_, mut host) = attempt(1, 2, true);
+        let raw = RawConfig { first_token_ms: Some(first_token_ms), ..RawConfig::default() };
+        let mut filter = begin(&mut host, raw);
+        host.advance_ms(age_ms);
+        host.respond(&[(":status", "200"), ("content-type", "text/event-stream")]);
+        assert_eq!(filter.on_response_headers(&mut host, false), Next::Hold);
+        assert_eq!(host.wake_after, Some(want), "first token {first_token_ms} ms, age {age_ms} ms");
+    }
+}
+
+#[test]
+fn a_whole_answer_has_no_first_token_to_be_late() {
+    let (_, mut host) = attempt(1, 2, false);
+    let raw = RawConfig { first_token_ms: Some(300), ..RawConfig::default() };
+    let mut filter = begin(&mut host, raw);
+    host.advance_ms(700);
+    filter.on_done(&mut host);
+    assert_eq!(fact(&host, context::ATTEMPT_BROKE), "reset");
+}
+
+#[test]
+fn a_stream_that_cannot_be_read_is_still_watched_for_pauses() {
+    let (_, mut host) = attempt(1, 2, true);
+    let mut filter = begin(&mut host, RawConfig { idle_ms: Some(500), ..RawConfig::default() });
+    host.respond(&[(":status", "200"), ("content-type", "text/event-stream"), ("content-encoding", "gzip")]);
+    assert_eq!(filter.on_response_headers(&mut host, false), Next::End);
+    host.idle_ms = 500;
+    assert_eq!(filter.on_wake(&mut host), Some(Next::Break));
+}
+
+#[test]
 fn a_stream_that_stalls_is_broken_off() {
     let (_, mut host) = attempt(1, 2, true);
     let mut filter = begin(&mut host, RawConfig { idle_ms: Some(500), ..RawConfig::default() });
