@@ -29,8 +29,13 @@ const EGRESS: &[&str] = &[
 /// Headers of the official SDKs that name language, version and retry count, for the provider's support.
 const EGRESS_PREFIX: &str = "x-stainless-";
 
-/// Answer headers that mean something to filters or clients when *we* write them.
-const OURS_PREFIX: &str = "x-ai-";
+/// Answer headers that mean something to our filters, to Envoy or to clients when *we* write them. With
+/// `x-envoy-ratelimited`, a provider behind an Envoy of its own would keep ours from trying the next one
+/// (<https://www.envoyproxy.io/docs/envoy/v1.40.0/configuration/http/http_filters/router_filter#x-envoy-ratelimited>).
+const OURS_PREFIXES: [&str; 2] = ["x-ai-", "x-envoy-"];
+
+/// Answer headers that are between the provider and the operator: whose account it is, and a session with it.
+const OPERATORS: [&str; 3] = ["openai-organization", "openai-project", "set-cookie"];
 
 /// Names of the request headers to remove. `has_key`: `authorization` was written for this attempt.
 pub(crate) fn unwanted<'a>(headers: &'a Headers, pass: &[String], has_key: bool) -> Vec<&'a str> {
@@ -42,10 +47,14 @@ pub(crate) fn unwanted<'a>(headers: &'a Headers, pass: &[String], has_key: bool)
     headers.iter().map(|(name, _)| name).filter(|name| !passes(name)).collect()
 }
 
-/// Names of the answer's headers that only a filter of ours may write.
-pub(crate) fn spoofed(headers: &Headers) -> Vec<&str> {
-    let ours = |name: &&str| *name == ERROR_HEADER || name.starts_with(OURS_PREFIX);
-    headers.iter().map(|(name, _)| name).filter(ours).collect()
+/// Names of the answer's headers that stop here.
+pub(crate) fn withheld(headers: &Headers) -> Vec<&str> {
+    let stops = |name: &&str| {
+        *name == ERROR_HEADER
+            || OPERATORS.contains(name)
+            || OURS_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    };
+    headers.iter().map(|(name, _)| name).filter(stops).collect()
 }
 
 /// The path at the provider: `base` in place of the client's `/v1`, or of Azure's `/openai/deployments/{model}`.

@@ -6,8 +6,8 @@
 //!          whole; the answer, JSON or events, as it passes. Facts `ai.operation`, `ai.base_model`, `ai.model`,
 //!          `ai.provider_key`, `ai.input_estimate`, `ai.started_ms`.
 //! Writes   `:path`, `:authority`, `model` and `stream_options.include_usage`; removes request headers that are
-//!          not on the egress list, `x-ai-*` and `x-sluice-error` of the answer, and usage events that the client
-//!          did not ask for. Facts `ai.provider`, `ai.provider_model`, `ai.meter`, `ai.usage.*`, `ai.ttft_ms`,
+//!          not on the egress list, `x-ai-*`, `x-envoy-*`, `x-sluice-error`, `set-cookie`, `openai-organization`
+//!          and `openai-project` of the answer, and usage events that the client did not ask for. Facts `ai.provider`, `ai.provider_model`, `ai.meter`, `ai.usage.*`, `ai.ttft_ms`,
 //!          `ai.response_model`, `ai.finish_reason`, `ai.stream_end`.
 //! Replies  never.
 //! Config   `{"providers": {"openai": {"headers": {"x-team": "search"}}}, "pass_headers": ["x-my-header"]}`
@@ -70,7 +70,7 @@ impl Filter for ProviderAdapter {
 
     fn on_response_headers(&mut self, host: &mut dyn Host, _end: bool) -> Next {
         let headers = host.headers(Side::Response);
-        for name in egress::spoofed(&headers) {
+        for name in egress::withheld(&headers) {
             host.remove_header(Side::Response, name);
         }
         let Some(attempt) = &self.attempt else {

@@ -325,13 +325,24 @@ fn an_answer_that_another_filter_has_claimed_is_not_metered() {
 }
 
 #[test]
-fn a_provider_cannot_write_our_headers() {
-    for status in ["200", "503"] {
+fn a_provider_cannot_write_our_headers_nor_tell_the_client_about_its_account() {
+    for status in ["200", "429", "503"] {
         let mut host = host(CHAT, &[]);
-        let spoofed = [("x-ai-retry", "a"), ("x-sluice-error", "b"), ("x-ai-cache", "hit"), ("x-aid", "c")];
-        answered(&mut host, "{}", &[&[(":status", status)][..], &spoofed].concat());
+        let goes = [
+            "x-ai-retry",
+            "x-sluice-error",
+            "x-ai-cache",
+            "x-envoy-ratelimited",
+            "x-envoy-upstream-service-time",
+            "set-cookie",
+            "openai-organization",
+            "openai-project",
+        ];
+        let stays = [":status", "x-aid", "openai-version", "retry-after", "x-request-id", "x-ratelimit-limit-tokens"];
+        let headers: Vec<_> = goes.iter().chain(&stays[1..]).map(|name| (*name, "1")).collect();
+        answered(&mut host, "{}", &[&[(":status", status)][..], &headers].concat());
         let left: Vec<_> = host.response.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(left, [":status", "x-aid"]);
+        assert_eq!(left, stays);
     }
 }
 
