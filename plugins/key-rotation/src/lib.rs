@@ -11,6 +11,7 @@
 mod config;
 mod pool;
 mod rest;
+mod used;
 mod verdict;
 
 use std::rc::Rc;
@@ -21,8 +22,7 @@ use sluice_core::filter::{Filter, Host, Next, Side};
 use sluice_core::target::Target;
 
 pub use crate::config::{Config, RawConfig};
-use crate::pool::{Lease, Pool};
-use crate::rest::Rests;
+use crate::used::Used;
 use crate::verdict::Verdict;
 
 sluice_host::register!(KeyRotation);
@@ -30,17 +30,14 @@ sluice_host::register!(KeyRotation);
 /// How much of a 429's body is held while its error code is looked for, in bytes.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 
+/// How long a 429 waits for that body, in milliseconds. It is only to tell a rest from a quarantine.
+const MAX_WAIT_MS: u64 = 500;
+
 /// One attempt through the plugin.
 pub struct KeyRotation {
     config: Rc<Config>,
     used: Option<Used>, // none: the provider takes no key
-}
-
-/// The key that the running attempt carries.
-struct Used {
-    provider: String,
-    pool: Rc<Pool>,
-    lease: Lease,
+    waits: bool,        // a 429 is held for its body
 }
 
 impl Filter for KeyRotation {
@@ -54,7 +51,7 @@ impl Filter for KeyRotation {
     }
 
     fn new(config: Rc<Config>) -> Self {
-        Self { config, used: None }
+        Self { config, used: None, waits: false }
     }
 
     fn on_request_headers(&mut self, host: &mut dyn Host, _end: bool) -> Next {
@@ -80,39 +77,30 @@ impl Filter for KeyRotation {
         // The key rests from here on, not from the end of a body that may never come.
         used.rest(host, &verdict);
         match verdict {
-            Verdict::Limited { .. } if !end => Next::Whole { max_bytes: MAX_ERROR_BYTES },
+            Verdict::Limited { .. } if !end => {
+                self.waits = true;
+                host.wake_after(MAX_WAIT_MS);
+                Next::Whole { max_bytes: MAX_ERROR_BYTES }
+            }
             _ => Next::Pass,
         }
     }
 
     fn on_response_body(&mut self, host: &mut dyn Host, part: &[u8], _end: bool) -> Next {
+        self.waits = false;
         if let (Some(used), Some(verdict)) = (&self.used, verdict::of_body(&self.config, part)) {
             used.rest(host, &verdict);
         }
         Next::Pass
     }
 
+    /// The body has not come in time: the headers decide.
+    fn on_wake(&mut self, _host: &mut dyn Host) -> Option<Next> {
+        std::mem::take(&mut self.waits).then_some(Next::Pass)
+    }
+
     fn on_done(&mut self, _host: &mut dyn Host) {
         self.used = None; // gives the lease back
-    }
-}
-
-impl Used {
-    fn pick(config: &Config, host: &dyn Host, provider: String) -> Option<Self> {
-        let pool = Rc::clone(config.providers.get(&provider)?);
-        let rests = if pool.has_choice() { Rests::read(host, &provider) } else { Rests::default() };
-        let failed = context::FAILED_KEYS.get(host).unwrap_or_default();
-        let lease = pool.pick(&rests, &failed, host.now_ns())?;
-        Some(Self { provider, pool, lease })
-    }
-
-    /// Rests the key for all workers, and keeps this request's next attempts off it.
-    fn rest(&self, host: &mut dyn Host, verdict: &Verdict) {
-        let failed = context::FAILED_KEYS.get(host).unwrap_or_default();
-        if let Some(failed) = pool::with_failed(&failed, &self.lease.fingerprint) {
-            context::FAILED_KEYS.set(host, &failed);
-        }
-        rest::begin(host, &self.provider, &self.pool, &self.lease.fingerprint, verdict);
     }
 }
 

@@ -7,6 +7,7 @@ use sluice_core::target;
 use sluice_core::testing::FakeHost;
 
 use super::*;
+use crate::rest::Rests;
 
 const CANARY: &str = "sk-canary";
 
@@ -129,6 +130,25 @@ fn what_the_provider_answers_decides_for_how_long_the_key_rests() {
         assert_eq!(until_ms.unwrap_or(7), want_ms + 7, "{name}");
         assert_eq!(FAILED_KEYS.get(&host), (want_ms > 0).then_some(key), "{name}");
     }
+}
+
+#[test]
+fn a_limit_whose_body_does_not_come_is_passed_on_by_its_headers() {
+    let (config, mut host) = (two_keys(), FakeHost::default());
+    request(&mut host, "openai");
+    let (mut filter, _) = attempt(&config, &mut host);
+    host.respond(&[(":status", "429")]);
+    assert_eq!(filter.on_response_headers(&mut host, false), Next::Whole { max_bytes: MAX_ERROR_BYTES });
+    assert_eq!(host.wake_after, Some(500));
+    assert_eq!(filter.on_wake(&mut host), Some(Next::Pass));
+    assert_eq!(filter.on_wake(&mut host), None);
+
+    request(&mut host, "openai");
+    let (mut filter, _) = attempt(&config, &mut host);
+    host.respond(&[(":status", "429")]);
+    filter.on_response_headers(&mut host, false);
+    filter.on_response_body(&mut host, b"{}", true);
+    assert_eq!(filter.on_wake(&mut host), None, "the body was in time");
 }
 
 #[test]
