@@ -1,8 +1,9 @@
 //! `sluice`: checks, renders, runs and explains one `gateway.yaml`.
 //!
-//! [`mod@file`] reads YAML and keeps the place of every value, [`gateway`] is the checked model of the file, and
-//! each subcommand of the binary is a function over that model.
+//! [`mod@file`] reads YAML and keeps the place of every value, [`gateway`] is the checked model of the file,
+//! [`mod@check`] asks the plugins, too, and each subcommand of the binary is a function over that model.
 
+pub mod check;
 pub mod explain;
 pub mod file;
 pub mod gateway;

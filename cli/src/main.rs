@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use sluice::explain::Question;
-use sluice::gateway::{self, CheckOptions, Gateway};
+use sluice::gateway::{CheckOptions, Gateway};
 use sluice::render::{self, Rendering};
 use sluice::run::{self, Options};
 
@@ -110,9 +110,9 @@ type Done = Result<ExitCode, ExitCode>;
 
 /// Reads the file and says on standard error what is found in it.
 fn load(file: &Path) -> Result<Gateway, ExitCode> {
-    let (gateway, report) = gateway::load(file, &CheckOptions::process());
-    complain(&report.to_string());
-    gateway.ok_or_else(|| ExitCode::from(MISTAKE))
+    let loaded = sluice::check::load(file, &CheckOptions::process());
+    complain(&loaded.report.to_string());
+    loaded.gateway.ok_or_else(|| ExitCode::from(MISTAKE))
 }
 
 fn check(file: &Path) -> Done {

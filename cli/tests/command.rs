@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use sluice::gateway::CheckOptions;
+
 const GOOD: &str = "providers: {a: {url: http://a/v1, keys: [file:a.key]}}\n\
                     models: [{match: '*', targets: [{provider: a}]}]\n";
 
@@ -118,13 +120,23 @@ fn a_certificate_is_looked_at_and_watched() {
     let files = [("gateway.yaml", yaml.as_str()), ("a.key", "sk-canary"), ("c.pem", &cert), ("k.pem", &key)];
     let directory = directory(&files);
     let file = directory.path().join("gateway.yaml");
-    let (gateway, report) = sluice::gateway::load(&file, &sluice::gateway::CheckOptions::process());
-    let gateway = gateway.unwrap_or_else(|| panic!("{report}"));
+    let loaded = sluice::check::load(&file, &CheckOptions::process());
+    let gateway = loaded.gateway.unwrap_or_else(|| panic!("{}", loaded.report));
     assert_eq!(gateway.tls.unwrap().key, directory.path().join("k.pem"));
-    assert_eq!(gateway.files, ["c.pem", "k.pem", "a.key"].map(|name| directory.path().join(name)));
+    assert_eq!(loaded.files, ["c.pem", "k.pem", "a.key"].map(|name| directory.path().join(name)));
     std::fs::write(directory.path().join("k.pem"), cert).unwrap();
     let (status, _, err) = said(&sluice(directory.path(), &["check"]));
     assert_eq!(status, 2);
     let want = "gateway.yaml:1:59: listen.tls.key: holds no private key in PEM; name a file with one\n";
     assert_eq!(err, want);
+}
+
+#[test]
+fn files_that_are_not_there_yet_are_watched() {
+    let yaml =
+        format!("tls: {{cert: c.pem, key: k.pem}}\n{}", GOOD.replace("file:a.key", "file:a.key, file:a.key"));
+    let directory = directory(&[("gateway.yaml", &yaml)]);
+    let loaded = sluice::check::load(&directory.path().join("gateway.yaml"), &CheckOptions::process());
+    assert!(loaded.gateway.is_none());
+    assert_eq!(loaded.files, ["c.pem", "k.pem", "a.key"].map(|name| directory.path().join(name)));
 }

@@ -5,8 +5,9 @@
 use std::path::Path;
 
 use serde_json::json;
+use sluice::check::check;
 use sluice::explain::{Explanation, Question, explain};
-use sluice::gateway::{CheckOptions, Gateway, check};
+use sluice::gateway::{CheckOptions, Gateway};
 
 const FILE: &str = "
 providers:
@@ -23,8 +24,8 @@ models:
 
 fn gateway(more: &str) -> Gateway {
     let yaml = format!("{FILE}{more}");
-    let (gateway, report) = check(Path::new("x.yaml"), yaml.as_bytes(), &CheckOptions { env: &|_| None });
-    gateway.unwrap_or_else(|| panic!("{report}"))
+    let loaded = check(Path::new("x.yaml"), yaml.as_bytes(), &CheckOptions { env: &|_| None });
+    loaded.gateway.unwrap_or_else(|| panic!("{}", loaded.report))
 }
 
 fn ask(model: &str, headers: &[(&str, &str)]) -> Question {

@@ -107,11 +107,8 @@ fn pem(at: &Cursor<'_>, sources: &Sources<'_>, marker: &str, what: &str) -> Opti
         return at.refuse(format!("is a {what} itself; write it to a file and its path here"));
     }
     let path = resolve(text.strip_prefix("file:").unwrap_or(text), sources);
-    match secret::content(&path) {
-        Ok(text) if text.contains(marker) => {
-            sources.files.borrow_mut().push(path.clone());
-            Some(path)
-        }
+    match secret::content(&path, sources) {
+        Ok(text) if text.contains(marker) => Some(path),
         Ok(_) => at.refuse(format!("holds no {what} in PEM; name a file with one")),
         Err(why) => at.refuse(format!("{why}; write the path of a PEM file")),
     }

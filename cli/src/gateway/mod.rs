@@ -59,9 +59,6 @@ pub struct Gateway {
     pub hold: Hold,
     /// What the access log holds.
     pub log: Log,
-    /// Files that were read besides gateway.yaml itself: secrets, certificates. A change of one is a change of
-    /// the configuration.
-    pub files: Vec<PathBuf>,
 }
 
 impl Gateway {
@@ -94,40 +91,62 @@ impl CheckOptions<'static> {
     }
 }
 
-/// Reads and checks `file`. The report holds every finding; there is a gateway exactly when none is a mistake.
+/// What became of a gateway.yaml.
+#[derive(Debug)]
+pub struct Loaded {
+    /// There exactly when the report holds no mistake.
+    pub gateway: Option<Gateway>,
+    /// Every finding.
+    pub report: Report,
+    /// Files that it names besides itself, each once, even those that could not be read: secrets, certificates. A
+    /// change of one is a change of the configuration.
+    pub files: Vec<PathBuf>,
+}
+
+/// Reads `file` and checks it by itself; see [`mod@crate::check`] for the whole check.
 #[must_use]
-pub fn load(file: &Path, options: &CheckOptions<'_>) -> (Option<Gateway>, Report) {
+pub fn load(file: &Path, options: &CheckOptions<'_>) -> Loaded {
     match std::fs::read(file) {
         Ok(bytes) => check(file, &bytes, options),
         Err(error) => {
             let report = Report::new(file);
             let why = secret::why(&error);
             report.mistake(Place::START, "file", format!("{why}; name a file that can be read"));
-            (None, report)
+            Loaded { gateway: None, report, files: Vec::new() }
         }
     }
 }
 
 /// Checks `bytes` as the content of `file`, whose directory relative paths in it start from.
 #[must_use]
-pub fn check(file: &Path, bytes: &[u8], options: &CheckOptions<'_>) -> (Option<Gateway>, Report) {
+pub fn check(file: &Path, bytes: &[u8], options: &CheckOptions<'_>) -> Loaded {
     let report = Report::new(file);
-    let gateway = tree::parse(bytes, &report).and_then(|root| {
-        let directory = file.parent().unwrap_or(Path::new(""));
-        let sources = Sources { directory, env: options.env, files: RefCell::default() };
-        read(&Cursor::root(root, &report), &sources)
-    });
+    let directory = file.parent().unwrap_or(Path::new(""));
+    let sources = Sources { directory, env: options.env, files: RefCell::default() };
+    let root = tree::parse(bytes, &report);
+    let gateway = root.and_then(|root| read(&Cursor::root(root, &report), &sources));
     if let Some(gateway) = gateway.as_ref().filter(|_| !report.has_mistakes()) {
         lint::literal_secrets_in(file, gateway, &report);
     }
-    (gateway.filter(|_| !report.has_mistakes()), report)
+    let gateway = gateway.filter(|_| !report.has_mistakes());
+    Loaded { gateway, report, files: sources.files.into_inner() }
 }
 
-/// Where values outside the file come from, and which files were read.
+/// Where values outside the file come from, and which files were asked for.
 struct Sources<'a> {
     directory: &'a Path,
     env: &'a dyn Fn(&str) -> Option<String>,
     files: RefCell<Vec<PathBuf>>,
+}
+
+impl Sources<'_> {
+    /// Adds a file to those that were asked for.
+    fn note(&self, path: &Path) {
+        let mut files = self.files.borrow_mut();
+        if !files.iter().any(|known| known == path) {
+            files.push(path.to_owned());
+        }
+    }
 }
 
 fn read(root: &Cursor<'_>, sources: &Sources<'_>) -> Option<Gateway> {
@@ -156,7 +175,6 @@ fn read(root: &Cursor<'_>, sources: &Sources<'_>) -> Option<Gateway> {
         retry: retry?,
         hold: hold?,
         log: log?,
-        files: sources.files.take(),
     };
     lint::look(root, &gateway);
     Some(gateway)

@@ -78,7 +78,7 @@ fn from_file(at: &Cursor<'_>, path: &str, sources: &Sources<'_>) -> Option<Secre
         return at.refuse("has no path after file:; write file:PATH");
     }
     let path = resolve(path, sources);
-    let text = match content(&path) {
+    let text = match content(&path, sources) {
         Ok(text) => text,
         Err(why) => {
             return at.refuse(format!("{} {why}; write file: and the path of a text file", path.display()));
@@ -86,15 +86,15 @@ fn from_file(at: &Cursor<'_>, path: &str, sources: &Sources<'_>) -> Option<Secre
     };
     warn_if_readable_by_others(at, &path);
     let text = text.trim_end_matches(['\n', '\r']).to_owned();
-    sources.files.borrow_mut().push(path);
     Some(Secret { source: SecretSource::Value(text), literal: false })
 }
 
-/// The text of an ordinary file: `/dev/zero` has no end.
+/// The text of an ordinary file: `/dev/zero` has no end. One that cannot be read is noted all the same: it may come.
 ///
 /// # Errors
 /// Why it cannot be read, as the end of a sentence.
-pub(super) fn content(path: &Path) -> Result<String, String> {
+pub(super) fn content(path: &Path, sources: &Sources<'_>) -> Result<String, String> {
+    sources.note(path);
     let file = std::fs::metadata(path).map_err(|error| why(&error))?;
     if !file.is_file() {
         return Err("is no ordinary file".into());

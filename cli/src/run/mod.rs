@@ -16,7 +16,8 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::gateway::{CheckOptions, Gateway, load};
+use crate::check::load;
+use crate::gateway::{CheckOptions, Loaded};
 use crate::render::Rendering;
 
 use deadline::Deadline;
@@ -78,7 +79,8 @@ impl From<String> for Failure {
 fn serve(options: &Options) -> Result<(), Failure> {
     let signals = signals()?;
     let looked = Watch::new(&options.file);
-    let gateway = read(options).ok_or(Failure::Mistake)?;
+    let loaded = read(options);
+    let gateway = loaded.gateway.ok_or(Failure::Mistake)?;
     let directory =
         tempfile::Builder::new().prefix("sluice-").tempdir().map_err(|error| error.to_string())?;
     let access_log = options.access_log.as_ref().map(std::path::absolute).transpose();
@@ -91,7 +93,7 @@ fn serve(options: &Options) -> Result<(), Failure> {
         access_log: access_log.as_deref(),
     };
     find::free(&gateway)?;
-    let mut watch = looked.with(&gateway.files);
+    let mut watch = looked.with(&loaded.files);
     let mut live = Live::write(gateway, rendering)?;
     let mut envoy = Envoy::start(directory.path(), options)?;
     let ready = await_ready(&live, &mut envoy, &signals);
@@ -121,12 +123,12 @@ fn signals() -> Result<Receiver<i32>, String> {
     Ok(receive)
 }
 
-/// Reads gateway.yaml and says what is found in it; `None` if it has a mistake.
-fn read(options: &Options) -> Option<Gateway> {
-    let (gateway, report) = load(&options.file, &CheckOptions::process());
+/// Reads gateway.yaml and says what is found in it.
+fn read(options: &Options) -> Loaded {
+    let loaded = load(&options.file, &CheckOptions::process());
     // nothing is left to tell it to when standard error is closed
-    let _ = std::io::stderr().write_all(report.to_string().as_bytes());
-    gateway
+    let _ = std::io::stderr().write_all(loaded.report.to_string().as_bytes());
+    loaded
 }
 
 /// Whether Envoy serves; `false` if a signal came first.
@@ -149,12 +151,12 @@ fn await_ready(live: &Live<'_>, envoy: &mut Envoy, signals: &Receiver<i32>) -> R
 fn update(options: &Options, live: &mut Live<'_>, watch: &mut Watch) {
     let file = options.file.display();
     let looked = watch.again();
-    let Some(gateway) = read(options) else {
-        *watch = looked;
+    let loaded = read(options);
+    *watch = looked.with(&loaded.files);
+    let Some(gateway) = loaded.gateway else {
         tell(&format!("{file}: not applied; the configuration before it stays in force"));
         return;
     };
-    *watch = looked.with(&gateway.files);
     match live.apply(gateway) {
         Ok(true) => tell(&format!("{file}: applied")),
         Ok(false) => {}

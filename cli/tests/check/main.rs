@@ -1,16 +1,18 @@
-//! `gateway::check` from outside: mistakes and their exact words, good files, any bytes.
+//! `sluice check` from outside: mistakes and their exact words, good files, any bytes.
 
 #![cfg(test)]
 
 mod bytes;
 mod good;
 mod mistakes;
+mod plugins;
 mod schema;
 
 use std::path::Path;
 
+use sluice::check::check;
 use sluice::file::Report;
-use sluice::gateway::{CheckOptions, Gateway, check};
+use sluice::gateway::{CheckOptions, Gateway};
 
 /// An environment with two keys and an empty one.
 fn env(name: &str) -> Option<String> {
@@ -22,6 +24,11 @@ fn env(name: &str) -> Option<String> {
     }
 }
 
+/// What the check says. Whatever stands in the file, no plugin refuses what the file's own check has taken: it
+/// would have no better place than the file's beginning.
 fn checked(yaml: &[u8]) -> (Option<Gateway>, Report) {
-    check(Path::new("gateway.yaml"), yaml, &CheckOptions { env: &env })
+    let loaded = check(Path::new("gateway.yaml"), yaml, &CheckOptions { env: &env });
+    let refused = loaded.report.notes().iter().any(|note| note.path.starts_with("plugin "));
+    assert!(!refused, "{}{}", loaded.report, String::from_utf8_lossy(yaml));
+    (loaded.gateway, loaded.report)
 }

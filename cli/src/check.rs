@@ -1,0 +1,109 @@
+//! The whole check of a gateway.yaml: the file itself, then what each plugin says to the JSON that it becomes.
+//!
+//! The plugins' own [`Filter::check`] runs here as it does in Envoy, so what this check takes Envoy takes, too.
+
+use std::path::Path;
+
+use ai_log::AiLog;
+use fallback::Fallback;
+use key_rotation::KeyRotation;
+use model_router::ModelRouter;
+use provider_adapter::ProviderAdapter;
+use sluice_core::config::{ConfigError, Env, RouteConfigs};
+use sluice_core::filter::Filter;
+
+use crate::file::{Place, Report};
+use crate::gateway::{self, CheckOptions, Gateway, Loaded};
+use crate::render::{Plugin, Rendering, render};
+
+/// A plugin's check of its JSON.
+type PluginCheck = fn(&[u8], &Env<'_>) -> Result<(), ConfigError>;
+
+/// Every plugin by name.
+const PLUGINS: [(&str, PluginCheck); 5] = [
+    (AiLog::NAME, plugin::<AiLog>),
+    (ModelRouter::NAME, plugin::<ModelRouter>),
+    (Fallback::NAME, plugin::<Fallback>),
+    (KeyRotation::NAME, plugin::<KeyRotation>),
+    (ProviderAdapter::NAME, plugin::<ProviderAdapter>),
+];
+
+/// Reads and checks `file`.
+#[must_use]
+pub fn load(file: &Path, options: &CheckOptions<'_>) -> Loaded {
+    with_plugins(gateway::load(file, options), options)
+}
+
+/// Checks `bytes` as the content of `file`, whose directory relative paths in it start from.
+#[must_use]
+pub fn check(file: &Path, bytes: &[u8], options: &CheckOptions<'_>) -> Loaded {
+    with_plugins(gateway::check(file, bytes, options), options)
+}
+
+fn with_plugins(mut loaded: Loaded, options: &CheckOptions<'_>) -> Loaded {
+    if let Some(gateway) = &loaded.gateway {
+        ask_plugins(gateway, &loaded.report, options);
+    }
+    loaded.gateway = loaded.gateway.filter(|_| !loaded.report.has_mistakes());
+    loaded
+}
+
+/// Adds a mistake for each plugin that refuses its part of the configuration.
+fn ask_plugins(gateway: &Gateway, report: &Report, options: &CheckOptions<'_>) {
+    let nowhere = Path::new("/");
+    let rendering = Rendering { directory: nowhere, module: nowhere, roots: nowhere, access_log: None };
+    let rendered = render(gateway, &rendering);
+    // Envoy hands a plugin only the variables that are rendered.
+    let told = |name: &str| rendered.environment.iter().any(|told| told == name);
+    let env = |name: &str| if told(name) { (options.env)(name) } else { None };
+    for plugin in &rendered.plugins {
+        if let Err(why) = ask(plugin, &env) {
+            let path = format!("plugin {}", plugin.name);
+            report.mistake(Place::START, &path, format!("{why}; change what it says in this file"));
+        }
+    }
+}
+
+fn ask(plugin: &Plugin, env: &Env<'_>) -> Result<(), String> {
+    let check = PLUGINS.iter().find(|(name, _)| *name == plugin.name).map(|(_, check)| check);
+    let check = check.ok_or("has no check in this program")?;
+    check(plugin.config.to_string().as_bytes(), env).map_err(|refused| refused.to_string())
+}
+
+fn plugin<F: Filter>(json: &[u8], env: &Env<'_>) -> Result<(), ConfigError> {
+    RouteConfigs::parse(json, |raw| F::check(raw, env)).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::render::Stage;
+
+    const FILE: &str = "providers: {a: {url: http://a/v1, keys: [env:KEY]}}\n\
+                        models: [{match: '*', targets: [{provider: a}]}]\n";
+
+    fn read() -> Loaded {
+        check(Path::new("gateway.yaml"), FILE.as_bytes(), &CheckOptions { env: &|_| Some("sk-a".into()) })
+    }
+
+    #[test]
+    fn what_a_plugin_refuses_is_a_mistake_of_the_file() {
+        let loaded = read();
+        assert!(loaded.gateway.is_some(), "{}", loaded.report);
+        // no gateway.yaml gets as far as this: the variable is gone when the plugin asks
+        let options = CheckOptions { env: &|_| None };
+        let refused = with_plugins(loaded, &options);
+        assert!(refused.gateway.is_none());
+        let want = "gateway.yaml:1:1: plugin key-rotation: providers.a.keys[0].key: environment variable KEY is not \
+                    set; change what it says in this file\n";
+        assert_eq!(refused.report.to_string(), want);
+    }
+
+    #[test]
+    fn a_plugin_without_a_check_is_refused() {
+        let plugin = Plugin { name: "other", stage: Stage::Gateway, config: json!({}), secret: false };
+        assert!(ask(&plugin, &|_| None).is_err());
+    }
+}

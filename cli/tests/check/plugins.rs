@@ -1,0 +1,130 @@
+//! What the file's own check takes, every plugin takes: over files that are good or nearly so.
+
+use std::cell::Cell;
+
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use serde_json::{Value, json};
+
+use super::checked;
+
+/// Fewest good files among all: with fewer the property would say little.
+const GOOD: u32 = 100;
+const CASES: u32 = 1024;
+
+fn text(pattern: &'static str) -> impl Strategy<Value = Value> {
+    pattern.prop_map(Value::from)
+}
+
+fn key() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        4 => Just(json!("env:KEY_1")),
+        2 => (1_u32..=1000).prop_map(|weight| json!({"key": "env:KEY_2", "weight": weight})),
+        1 => (0_u32..=1001).prop_map(|weight| json!({"key": "sk-literal", "weight": weight})),
+    ]
+}
+
+fn header_name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        8 => "[A-Za-z][A-Za-z0-9!#$%&'*+.^_`|~-]{0,20}",
+        1 => proptest::sample::select(vec![
+            "Cookie", "set-cookie", "accept-encoding", "connection", "content-length", "host", "transfer-encoding",
+            "upgrade", "authorization", "content-type", "accept", "te", "keep-alive", "x-api-key",
+        ]).prop_map(str::to_owned),
+    ]
+}
+
+fn provider() -> impl Strategy<Value = Value> {
+    let rotation = proptest::sample::select(vec!["weighted", "weighted", "weighted", "random"]);
+    let keys = proptest::collection::vec(key(), 1..3);
+    let headers = proptest::collection::btree_map(header_name(), text("[ -~é]{1,20}|env:KEY_1"), 0..3);
+    (keys, proptest::option::of(rotation), headers).prop_map(|(keys, rotation, headers)| {
+        let mut provider = json!({"url": "http://a/v1", "keys": keys, "headers": headers});
+        if let Some(rotation) = rotation {
+            provider["rotation"] = rotation.into();
+        }
+        provider
+    })
+}
+
+/// A rule whose optional fields are each there or not.
+fn rule() -> impl Strategy<Value = Value> {
+    let glob = || prop_oneof![9 => text("[a-c*?/é]{1,6}"), 1 => text("[a-c*?!\\[\\]{},\\\\-]{1,6}")];
+    let target = (0_u32..=3, text("[ -~é]{1,12}"))
+        .prop_map(|(weight, model)| json!({"provider": "a", "model": model, "weight": weight}));
+    let sticky =
+        prop_oneof![Just(json!("consumer")), header_name().prop_map(|n| json!(format!("header:{n}")))];
+    let when = (proptest::collection::btree_map(header_name(), glob(), 1..3), 1_u64..9, 1_u64..=u64::from(u32::MAX))
+        .prop_map(|(headers, min, max)| {
+            json!({"headers": headers, "min_input_tokens": min, "max_input_tokens": max, "has": ["tools"]})
+        });
+    let optional = (proptest::option::of(sticky), proptest::option::of(when), proptest::bool::weighted(0.2));
+    let targets = proptest::collection::vec(target, 1..4);
+    (proptest::collection::vec(glob(), 1..3), targets, optional).prop_map(|(globs, targets, optional)| {
+        let mut rule =
+            json!({"match": globs, "targets": targets, "fallback": [{"provider": "a", "model": "m"}]});
+        let prefix = optional.2.then(|| json!("a"));
+        for (name, value) in [("sticky", optional.0), ("when", optional.1), ("strip_prefix", prefix)] {
+            if let Some(value) = value {
+                rule[name] = value;
+            }
+        }
+        rule
+    })
+}
+
+fn file() -> impl Strategy<Value = Value> {
+    let retry = (1_u32..=100, 1_u32..=1000, proptest::collection::vec(300_u16..=600, 0..3));
+    let hold = (proptest::sample::select(vec!["first_content", "headers"]), 1_u32..=60, 1_u32..=65536);
+    let rules = proptest::collection::vec(rule(), 1..3);
+    let idle = proptest::sample::select(vec!["1ms", "60s", "1h"]);
+    (provider(), rules, retry, hold, idle, 1_u32..=1024).prop_map(|(provider, rules, retry, hold, idle, body)| {
+        json!({
+            "providers": {"a": provider},
+            "models": rules,
+            "max_request_body": format!("{body}MiB"),
+            "timeouts": {"first_token": idle, "idle": idle},
+            "retry": {"per_target": retry.0, "attempts": retry.1, "on": retry.2},
+            "hold": {"until": hold.0, "max": format!("{}m", hold.1), "max_bytes": format!("{}KiB", hold.2)},
+        })
+    })
+}
+
+/// [`checked`] holds the plugins to it.
+#[test]
+fn what_the_check_takes_every_plugin_takes() {
+    let good = Cell::new(0_u32);
+    let look = |file: Value| {
+        let (gateway, _) = checked(file.to_string().as_bytes());
+        good.set(good.get() + u32::from(gateway.is_some()));
+        Ok(())
+    };
+    TestRunner::new(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })
+        .run(&file(), look)
+        .unwrap();
+    assert!(good.get() >= GOOD, "{} good files", good.get());
+}
+
+/// The bounds of every number, and every word that can be chosen.
+#[test]
+fn every_plugin_takes_every_bound() {
+    for more in [
+        "max_request_body: 1KiB",
+        "max_request_body: 1GiB",
+        "retry: {per_target: 100, attempts: 1000, on: []}",
+        "retry: {per_target: 1, attempts: 1, on: [300, 399, 401, 402, 403, 499, 599], backoff: 1ms}",
+        "hold: {until: headers}",
+        "hold: {max: 1ms, max_bytes: 1KiB}",
+        "hold: {max: 1h, max_bytes: 64MiB}",
+        "timeouts: {connect: 1ms, first_token: 1ms, idle: 1ms, request: 1ms}",
+        "timeouts: {connect: 1h, first_token: 1h, idle: 1h, request: 24h}",
+        "log: {prompts: off, max_chars: 1000000}",
+    ] {
+        let file = format!(
+            "providers: {{a: {{url: http://a/v1, keys: [{{key: env:KEY_1, weight: 1}}, {{key: env:KEY_2, weight: 1000}}]}}}}\n\
+             models: [{{match: '*', targets: [{{provider: a, weight: 1000000}}, {{provider: a, model: m, weight: 0}}]}}]\n{more}"
+        );
+        let (gateway, report) = checked(file.as_bytes());
+        assert!(gateway.is_some(), "{report}");
+    }
+}
