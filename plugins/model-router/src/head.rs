@@ -1,8 +1,8 @@
 //! What a request's headers ask for.
 
 use percent_encoding::percent_decode_str;
+use sluice_core::content::RequestBody;
 use sluice_core::filter::Headers;
-use sluice_core::form;
 use sluice_core::openai::error::Code;
 
 use crate::refusal::Refusal;
@@ -27,21 +27,15 @@ pub(crate) enum Shape {
     Form(String),
 }
 
-/// Tells what to do; cheapest checks first.
+/// Tells what to do.
 ///
 /// # Errors
-/// An unknown endpoint, a body that is too long, or one that cannot be read.
-pub(crate) fn read(headers: &Headers, max_body_bytes: usize) -> Result<Call, Refusal> {
+/// An unknown endpoint, or a body that cannot be read.
+pub(crate) fn read(headers: &Headers) -> Result<Call, Refusal> {
     let (method, path) = (headers.text(":method").unwrap_or_default(), path(headers));
     if method != "POST" {
         let call = if matches!(method, "GET" | "HEAD") { models(path) } else { None };
         return call.ok_or_else(|| not_found(method, path));
-    }
-    let length = headers.text("content-length").and_then(|length| length.parse::<u64>().ok());
-    let max = u64::try_from(max_body_bytes).unwrap_or(u64::MAX);
-    if let Some(length) = length.filter(|length| *length > max) {
-        let message = format!("The body is {length} bytes long; at most {max} are allowed.");
-        return Err(Refusal::new(Code::RequestTooLarge, message));
     }
     shape(headers).map(Call::Route)
 }
@@ -78,24 +72,13 @@ fn not_found(method: &str, path: &str) -> Refusal {
 }
 
 fn shape(headers: &Headers) -> Result<Shape, Refusal> {
-    let refused = |message: &str| Err(Refusal::new(Code::UnsupportedContentType, message));
-    let encoding = headers.get("content-encoding").unwrap_or_default();
-    if !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity") {
-        return refused("A compressed body cannot be read here; send it without content-encoding.");
-    }
-    let Some(value) = headers.get("content-type") else {
-        return Ok(Shape::Json);
+    let message = match RequestBody::of(headers) {
+        RequestBody::Json => return Ok(Shape::Json),
+        RequestBody::Form(boundary) => return Ok(Shape::Form(boundary)),
+        RequestBody::Unread => "A compressed body cannot be read here; send it without content-encoding.",
+        RequestBody::Other => {
+            "The content-type must be application/json, or multipart/form-data with its boundary."
+        }
     };
-    let value = String::from_utf8_lossy(value);
-    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if essence == "multipart/form-data" {
-        return match form::boundary(&value) {
-            Some(boundary) => Ok(Shape::Form(boundary)),
-            None => refused("The content-type multipart/form-data must name its boundary."),
-        };
-    }
-    if essence.is_empty() || essence == "application/json" || essence.ends_with("+json") {
-        return Ok(Shape::Json);
-    }
-    refused("The content-type must be application/json or multipart/form-data.")
+    Err(Refusal::new(Code::UnsupportedContentType, message))
 }

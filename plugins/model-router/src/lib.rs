@@ -3,7 +3,7 @@
 //! A downstream filter, before Envoy's router, on a route that takes its cluster from `x-ai-cluster`. It reads
 //! the body and leaves it as it is.
 //!
-//! Reads    `:method`, `:path`, `content-*`; the JSON or form body, whole; facts `ai.consumer`, `ai.tier`,
+//! Reads    `:method`, `:path`, `content-type`, `content-encoding`; the JSON or form body, whole; facts `ai.consumer`, `ai.tier`,
 //!          `ai.allowed_models`.
 //! Writes   `x-ai-cluster`, `x-ai-stream` (`true`, for streams only), `x-envoy-max-retries`; removes what the
 //!          client sent under such names. Facts `ai.model`, `ai.base_model`, `ai.stream`, `ai.operation`,
@@ -61,7 +61,7 @@ impl Filter for ModelRouter {
     fn on_request_headers(&mut self, host: &mut dyn Host, _end: bool) -> Next {
         self.headers = host.headers(Side::Request);
         route::strip_internal(host, &self.headers);
-        match head::read(&self.headers, self.config.max_body_bytes) {
+        match head::read(&self.headers) {
             Ok(Call::Route(shape)) => {
                 let operation = Operation::of_path(self.headers.text(":path").unwrap_or_default());
                 context::OPERATION.set(host, operation.name());

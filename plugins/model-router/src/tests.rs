@@ -154,13 +154,12 @@ fn headers_are_judged_before_any_body() {
     };
     let form = "multipart/form-data";
     for (headers, want) in [
-        (post("content-length", "1001"), Some((413, "request_too_large"))),
-        (post("content-length", "1000"), None),
         (post("content-type", "text/plain"), Some((400, "unsupported_content_type"))),
         (post("content-type", "application/xml"), Some((400, "unsupported_content_type"))),
         (post("content-type", form), Some((400, "unsupported_content_type"))),
         (post("content-type", "APPLICATION/JSON"), None),
         (post("content-type", "application/problem+json; x=y"), None),
+        (post("content-type", "; charset=utf-8"), None),
         (post("x-none", ""), None),
         (post("content-encoding", "gzip"), Some((400, "unsupported_content_type"))),
         (post("content-encoding", "Identity"), None),

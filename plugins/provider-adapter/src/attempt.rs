@@ -1,8 +1,8 @@
 //! The request of one attempt: what it asks for, and how it is written for its provider.
 
+use sluice_core::content::RequestBody;
 use sluice_core::context::{self, Fact};
 use sluice_core::filter::{Headers, Host, Level, Next, Side};
-use sluice_core::form::boundary;
 use sluice_core::meter::estimate;
 use sluice_core::openai::Operation;
 use sluice_core::target::Target;
@@ -28,14 +28,6 @@ const ANSWER: &[Fact] = &[
     context::STREAM_END,
 ];
 
-/// What a body is, as far as it can be rewritten.
-enum Body {
-    Json,
-    /// A multipart form with this boundary.
-    Form(String),
-    Other,
-}
-
 /// One attempt on its way to the provider.
 pub(crate) struct Attempt {
     pub(crate) operation: Operation,
@@ -50,7 +42,7 @@ pub(crate) struct Attempt {
     /// It is not the request's first. The body is as the client sent it, the headers as the attempt before left
     /// them (Envoy 1.40).
     again: bool,
-    body: Body,
+    body: RequestBody,
 }
 
 impl Attempt {
@@ -77,20 +69,13 @@ impl Attempt {
         };
         attempt.aim(host, config, &target, path);
         let next = match attempt.body {
-            Body::Other => Next::Pass,
-            _ if end => Next::Pass,
-            Body::Json | Body::Form(_) => Next::Whole { max_bytes: MAX_BODY_BYTES },
+            RequestBody::Json | RequestBody::Form(_) if !end => Next::Whole { max_bytes: MAX_BODY_BYTES },
+            _ => Next::Pass,
         };
         (attempt, next)
     }
 
     fn new(host: &dyn Host, headers: &Headers, path: &str, again: bool) -> Self {
-        let content_type = headers.text("content-type").unwrap_or("application/json");
-        let body = match boundary(content_type) {
-            Some(boundary) => Body::Form(boundary),
-            None if content_type.to_ascii_lowercase().contains("json") => Body::Json,
-            None => Body::Other,
-        };
         let operation = context::OPERATION
             .get(host)
             .map_or_else(|| Operation::of_path(path), |name| Operation::from_name(&name));
@@ -102,7 +87,7 @@ impl Attempt {
             forced_usage: false,
             model: None,
             again,
-            body,
+            body: RequestBody::of(headers),
         }
     }
 
@@ -129,11 +114,11 @@ impl Attempt {
             self.input_estimate = estimate(body);
         }
         let rewritten = match &self.body {
-            Body::Json => self.rewrite_json(host, body),
-            Body::Form(boundary) => {
+            RequestBody::Json => self.rewrite_json(host, body),
+            RequestBody::Form(boundary) => {
                 self.model.as_ref().and_then(|model| form::rewrite(body, boundary, model))
             }
-            Body::Other => None,
+            RequestBody::Unread | RequestBody::Other => None,
         };
         match rewritten {
             Some(body) => host.set_body(Side::Request, &body),

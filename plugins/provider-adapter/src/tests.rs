@@ -205,6 +205,17 @@ fn a_body_that_cannot_be_read_goes_as_it_is() {
 }
 
 #[test]
+fn a_body_of_no_named_type_is_json_as_it_is_to_the_router() {
+    for kind in ["", ";", "; charset=utf-8"] {
+        let mut host = host(CHAT, &[]);
+        host.set_header(Side::Request, "content-type", kind);
+        answered(&mut host, STREAM, JSON);
+        let want = r#"{"stream_options":{"include_usage":true},"model":"deepseek-r1","stream":true}"#;
+        assert_eq!(host.request_body.as_deref(), Some(want.as_bytes()), "{kind:?}");
+    }
+}
+
+#[test]
 fn the_model_of_a_form_is_replaced() {
     let mut host = host("/v1/audio/transcriptions", &[]);
     host.request.retain(|(name, _)| name != "content-type");
@@ -338,7 +349,8 @@ fn a_provider_cannot_write_our_headers_nor_tell_the_client_about_its_account() {
             "openai-organization",
             "openai-project",
         ];
-        let stays = [":status", "x-aid", "openai-version", "retry-after", "x-request-id", "x-ratelimit-limit-tokens"];
+        let stays =
+            [":status", "x-aid", "openai-version", "retry-after", "x-request-id", "x-ratelimit-limit-tokens"];
         let headers: Vec<_> = goes.iter().chain(&stays[1..]).map(|name| (*name, "1")).collect();
         answered(&mut host, "{}", &[&[(":status", status)][..], &headers].concat());
         let left: Vec<_> = host.response.iter().map(|(name, _)| name.as_str()).collect();

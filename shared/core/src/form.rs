@@ -12,8 +12,7 @@ const MAX_PARTS: usize = 256;
 const MAX_BOUNDARY_BYTES: usize = 70;
 
 /// The boundary that a `content-type` of `multipart/form-data` names.
-#[must_use]
-pub fn boundary(content_type: &str) -> Option<String> {
+pub(crate) fn boundary(content_type: &str) -> Option<String> {
     let (kind, params) = content_type.split_once(';')?;
     if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
         return None;

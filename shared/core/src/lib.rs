@@ -1,6 +1,7 @@
 //! Policy logic shared by every plugin. No host, no clock, no I/O.
 
 pub mod config;
+pub mod content;
 pub mod context;
 pub mod filter;
 pub mod form;

@@ -1,0 +1,141 @@
+//! What a message's headers say of its body. One reader for all filters: were two to differ, a body could pass as
+//! something that nobody reads.
+
+use crate::filter::Headers;
+use crate::form;
+
+/// What a request's headers say of its body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RequestBody {
+    /// One JSON object; also where no type is named.
+    Json,
+    /// `multipart/form-data`, with its boundary.
+    Form(String),
+    /// Encoded, so that nobody here can read it.
+    Unread,
+    /// Anything else; a form that names no boundary, too.
+    Other,
+}
+
+impl RequestBody {
+    /// Reads `content-type` and `content-encoding`.
+    #[must_use]
+    pub fn of(headers: &Headers) -> Self {
+        if is_encoded(headers) {
+            return Self::Unread;
+        }
+        let value = String::from_utf8_lossy(headers.get("content-type").unwrap_or_default());
+        match essence(&value).as_str() {
+            "" => Self::Json,
+            kind if is_json(kind) => Self::Json,
+            _ => form::boundary(&value).map_or(Self::Other, Self::Form),
+        }
+    }
+}
+
+/// What a response's headers promise of its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// `text/event-stream`
+    Stream,
+    /// One JSON document.
+    Json,
+    /// Either of them, but encoded, so that nobody here can read it.
+    Unread,
+    /// Anything else.
+    Other,
+}
+
+impl Shape {
+    /// Reads `content-type` and `content-encoding`.
+    #[must_use]
+    pub fn of(headers: &Headers) -> Self {
+        let shape = match essence(&String::from_utf8_lossy(headers.get("content-type").unwrap_or_default())) {
+            kind if kind == "text/event-stream" => Self::Stream,
+            kind if is_json(&kind) => Self::Json,
+            _ => return Self::Other,
+        };
+        if is_encoded(headers) { Self::Unread } else { shape }
+    }
+}
+
+/// The media type without its parameters, in lower case.
+fn essence(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// `application/json`, or a type built on it (RFC 6839 section 3.1).
+fn is_json(essence: &str) -> bool {
+    essence == "application/json" || essence.ends_with("+json")
+}
+
+fn is_encoded(headers: &Headers) -> bool {
+    let mut encodings = headers.iter().filter(|(name, _)| *name == "content-encoding");
+    encodings.any(|(_, value)| !value.is_empty() && !value.eq_ignore_ascii_case(b"identity"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&str, &str)]) -> Headers {
+        Headers::new(
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect(),
+        )
+    }
+
+    #[test]
+    fn a_request_s_body_is_json_a_form_or_not_for_us() {
+        let form = |boundary: &str| RequestBody::Form(boundary.to_owned());
+        for (kind, want) in [
+            ("", RequestBody::Json),
+            (";", RequestBody::Json),
+            ("; charset=utf-8", RequestBody::Json),
+            ("Application/JSON ; x=y", RequestBody::Json),
+            ("application/problem+json", RequestBody::Json),
+            ("text/json", RequestBody::Other),
+            ("application/jsonl", RequestBody::Other),
+            ("text/plain; x=json", RequestBody::Other),
+            ("multipart/form-data; boundary=b", form("b")),
+            ("Multipart/Form-Data ;boundary=\"b c\"", form("b c")),
+            ("multipart/form-data", RequestBody::Other),
+            ("multipart/mixed; boundary=b", RequestBody::Other),
+        ] {
+            assert_eq!(RequestBody::of(&headers(&[("content-type", kind)])), want, "{kind:?}");
+        }
+        assert_eq!(RequestBody::of(&headers(&[])), RequestBody::Json);
+    }
+
+    #[test]
+    fn an_answer_promises_a_stream_json_or_something_else() {
+        for (kind, want) in [
+            ("text/event-stream; charset=utf-8", Shape::Stream),
+            ("Application/JSON;x", Shape::Json),
+            ("application/vnd.api+json", Shape::Json),
+            ("text/html", Shape::Other),
+            ("", Shape::Other),
+        ] {
+            assert_eq!(Shape::of(&headers(&[("content-type", kind)])), want, "{kind:?}");
+        }
+        assert_eq!(Shape::of(&headers(&[])), Shape::Other);
+    }
+
+    #[test]
+    fn what_is_encoded_is_not_read() {
+        let json = ("content-type", "application/json");
+        for (encodings, encoded) in [
+            (&["gzip"][..], true),
+            (&["Identity"], false),
+            (&[""], false),
+            (&["identity", "br"], true),
+            (&["identity, br"], true),
+        ] {
+            let encodings: Vec<_> = encodings.iter().map(|value| ("content-encoding", *value)).collect();
+            let headers = headers(&[&[json], &encodings[..]].concat());
+            assert_eq!(RequestBody::of(&headers) == RequestBody::Unread, encoded, "{encodings:?}");
+            assert_eq!(Shape::of(&headers) == Shape::Unread, encoded, "{encodings:?}");
+        }
+        let audio = [("content-type", "audio/mpeg"), ("content-encoding", "gzip")];
+        assert_eq!(Shape::of(&headers(&audio)), Shape::Other);
+    }
+}
