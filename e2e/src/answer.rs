@@ -114,7 +114,8 @@ fn whole(provider: &str, asked: &Asked, script: &Script) -> Vec<Step> {
         None if script.status >= 400 || script.error_first => error(provider, script.status).to_string(),
         None => Voice::new(provider, asked, script).whole(&asked.path),
     };
-    vec![Step::Data(body.into_bytes())]
+    let body = Step::Data(body.into_bytes());
+    if script.hang_first_token { vec![Step::Hang, body] } else { vec![body] }
 }
 
 fn streamed(provider: &str, asked: &Asked, script: &Script) -> Vec<Step> {

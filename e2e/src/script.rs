@@ -26,7 +26,7 @@ pub struct Script {
     pub gap_ms: u64,
     /// Never answers at all, until the client goes away.
     pub hang: bool,
-    /// Sends headers and role chunk, then nothing until the client goes away.
+    /// Sends headers, and of a stream the role chunk, then nothing until the client goes away.
     pub hang_first_token: bool,
     /// Sends this many content events, then nothing until the client goes away.
     pub hang_after: Option<usize>,

@@ -233,6 +233,19 @@ fn the_gateways_inner_headers_stay_inside() {
 }
 
 #[test]
+fn a_provider_behind_envoy_cannot_forbid_the_next_attempt() {
+    let bed = bed::shared();
+    let headers = json!({"x-envoy-ratelimited": "true", "set-cookie": "a=b", "openai-organization": "org-1"});
+    for (test, status, asked) in [("ratelimited", 429, &["a", "b"][..]), ("operators", 200, &["a"])] {
+        let faults = json!({"a": {"status": status, "headers": headers}});
+        let answered = bed.ask(test, false, faults);
+        assert_eq!((answered.reply.status, answered.asked()), (200, asked.to_vec()), "{test}");
+        let names = ["x-envoy-ratelimited", "set-cookie", "openai-organization"];
+        assert_eq!(names.map(|name| answered.reply.header(name)), [None; 3], "{test}");
+    }
+}
+
+#[test]
 fn nothing_traps() {
     let bed = bed::shared();
     for body in

@@ -108,6 +108,14 @@ fn a_key_that_is_refused_is_quarantined_with_one_warning() {
 }
 
 #[test]
+fn a_limit_without_its_body_fails_over_at_once() {
+    let bed = bed::shared();
+    let answered = bed.ask("silent-429", false, json!({"a": {"status": 429, "hang_first_token": true}}));
+    assert_eq!((answered.reply.status, answered.asked()), (200, vec!["a", "b"]));
+    assert!(answered.reply.took < Duration::from_secs(3), "{:?}", answered.reply.took);
+}
+
+#[test]
 fn a_key_without_quota_is_parked() {
     let provider = Upstream::start("a");
     let body =
