@@ -68,10 +68,12 @@ pub fn scan(body: &[u8]) -> Result<RequestFacts, Refusal> {
 /// Reads the whole of a form: transcriptions, image edits and the like. Input tokens are not estimated.
 ///
 /// # Errors
-/// `invalid_json` if the model or the stream flag is given twice.
+/// `invalid_json` if the form does not hold, or gives the model or the stream flag twice.
 pub fn scan_form(body: &[u8], boundary: &str) -> Result<RequestFacts, Refusal> {
     let (mut model, mut stream) = (None, None);
-    for (name, value) in form::fields(body, boundary) {
+    let fields = form::fields(body, boundary);
+    let fields = fields.map_err(|error| unreadable_form(&error.to_string()))?;
+    for (name, value) in fields {
         let value = value.of(body);
         let seen = match name.as_str() {
             "model" => model.replace(value).is_some(),
@@ -79,13 +81,16 @@ pub fn scan_form(body: &[u8], boundary: &str) -> Result<RequestFacts, Refusal> {
             _ => false,
         };
         if seen {
-            let message = format!("The form gives `{name}` twice.");
-            return Err(Refusal::new(Code::InvalidJson, message));
+            return Err(unreadable_form(&format!("the form gives `{name}` twice")));
         }
     }
     let model = model.and_then(|model| std::str::from_utf8(model).ok()).filter(|model| !model.is_empty());
     let stream = stream.is_some_and(|stream| stream.eq_ignore_ascii_case(b"true"));
     Ok(RequestFacts { model: model.map(str::to_owned), stream, ..RequestFacts::default() })
+}
+
+fn unreadable_form(why: &str) -> Refusal {
+    Refusal::new(Code::InvalidJson, format!("The body could not be read: {why}."))
 }
 
 #[derive(Default)]

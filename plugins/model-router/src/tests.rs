@@ -200,7 +200,11 @@ fn a_form_names_its_model_in_a_field() {
         (format!("{}--xyz--", part("model", "")), Some("missing_model")),
         (format!("{model}{model}--xyz--"), Some("invalid_json")),
         (format!("{}--xyz--", part("model", "x")), Some("model_not_found")),
-        (String::new(), Some("missing_model")),
+        (String::new(), Some("invalid_json")),
+        (model.clone(), Some("invalid_json")),
+        (format!("{model}--xyz\r\nno blank line\r\n{model}--xyz--"), Some("invalid_json")),
+        (format!("{model}{}{model}--xyz--", file.repeat(300)), Some("invalid_json")),
+        (format!("{model}--xyz--\r\n{model}--xyz--"), None), // an epilogue
     ] {
         let headers = [
             (":method", "POST"),

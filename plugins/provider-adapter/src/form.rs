@@ -3,14 +3,14 @@
 use sluice_core::form::fields;
 use sluice_core::json::{Edit, splice};
 
-/// `body` with `model` as the value of its part `model`; `None` if it has no such part, or has that value already.
-/// The new value is written as it is: a model's name with a line break in it is nobody's.
+/// `body` with `model` as the value of its part `model`, of each if there are several; `None` if it has no such
+/// part, has that value already, or cannot be read. The new value is written as it is: a model's name with a line
+/// break in it is nobody's.
 pub(crate) fn rewrite(body: &[u8], boundary: &str, model: &str) -> Option<Vec<u8>> {
-    let (_, span) = fields(body, boundary).find(|(name, _)| name == "model")?;
-    if span.of(body) == model.as_bytes() || model.contains(['\r', '\n']) {
-        return None;
-    }
-    Some(splice(body, &[Edit { span, with: model.as_bytes() }]))
+    let fields = fields(body, boundary).ok()?;
+    let others = fields.iter().filter(|(name, span)| name == "model" && span.of(body) != model.as_bytes());
+    let edits: Vec<_> = others.map(|(_, span)| Edit { span: *span, with: model.as_bytes() }).collect();
+    (!edits.is_empty() && !model.contains(['\r', '\n'])).then(|| splice(body, &edits))
 }
 
 #[cfg(test)]
@@ -25,6 +25,10 @@ mod tests {
     fn only_the_model_s_value_is_replaced() {
         let got = rewrite(FORM.as_bytes(), "b", "whisper-large").unwrap();
         assert_eq!(String::from_utf8(got).unwrap(), FORM.replace("whisper-1", "whisper-large"));
+        let twice =
+            FORM.replace("--b--", "--b\r\ncontent-disposition: form-data; name=model\r\n\r\nx\r\n--b--");
+        let got = String::from_utf8(rewrite(twice.as_bytes(), "b", "m").unwrap()).unwrap();
+        assert_eq!(got, twice.replace("whisper-1", "m").replace("\nx\r", "\nm\r"));
         let empty = FORM.replace("whisper-1", "");
         let got = rewrite(empty.as_bytes(), "b", "m").unwrap();
         assert_eq!(String::from_utf8(got).unwrap(), FORM.replace("whisper-1", "m"));
