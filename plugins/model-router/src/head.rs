@@ -37,7 +37,18 @@ pub(crate) fn read(headers: &Headers) -> Result<Call, Refusal> {
         let call = if matches!(method, "GET" | "HEAD") { models(path) } else { None };
         return call.ok_or_else(|| not_found(method, path));
     }
+    if is_ambiguous(path) {
+        return Err(not_found(method, path));
+    }
     shape(headers).map(Call::Route)
+}
+
+/// Whether servers differ in what `path` means: it holds a slash or backslash that is encoded, or a segment `.`
+/// or `..`. The provider might take it for another operation than the one that is metered.
+fn is_ambiguous(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    let is_dots = |segment: &str| matches!(segment.replace("%2e", ".").as_str(), "." | "..");
+    lower.contains("%2f") || lower.contains("%5c") || lower.split(['/', '\\']).any(is_dots)
 }
 
 /// Model named by the path, Azure's way: `/openai/deployments/{model}/chat/completions`

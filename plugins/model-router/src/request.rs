@@ -12,8 +12,9 @@ const BYTES_PER_TOKEN: usize = 4;
 /// Containers within each other that are searched for text; deeper ones are counted whole.
 const MAX_SEARCH_DEPTH: u32 = 32;
 
-/// Members whose value decides how a request is treated. Twice the same one is refused: which one counts differs
-/// between JSON readers, so that a provider might serve what was not routed, limited or metered.
+/// Members whose value decides how a request is treated. Twice the same one is refused, and so is one in other
+/// letters: which one counts differs between JSON readers, so that a provider might serve what was not routed,
+/// limited or metered.
 const ONCE: [&str; 3] = ["model", "stream", "stream_options"];
 
 /// Names of the output cap: old chat and completions, chat, responses.
@@ -125,12 +126,14 @@ impl Scan {
 
     /// Notes a key of [`ONCE`].
     fn once(&mut self, key: Str<'_>) -> Result<(), Error> {
-        for (name, seen) in ONCE.iter().zip(&mut self.seen) {
-            if key.is(name) && std::mem::replace(seen, true) {
-                return Err(Error { offset: key.span.start, kind: ErrorKind::Duplicate });
-            }
+        let Some((name, seen)) = ONCE.iter().zip(&mut self.seen).find(|(name, _)| key.is_like(name)) else {
+            return Ok(());
+        };
+        let kind = if key.is(name) { ErrorKind::Duplicate } else { ErrorKind::Spelling(name) };
+        if key.is(name) && !std::mem::replace(seen, true) {
+            return Ok(());
         }
-        Ok(())
+        Err(Error { offset: key.span.start, kind })
     }
 
     /// Counts the text in a value of any kind; in messages (`media`) also looks for images.

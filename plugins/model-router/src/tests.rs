@@ -101,7 +101,20 @@ fn what_a_client_sends_under_internal_names_is_gone() {
 #[test]
 fn a_body_that_cannot_be_read_is_refused_with_its_place() {
     let twice = "this member was given before, and readers differ in which one counts";
+    let spelling = |name: &str| {
+        format!(
+            "the member's name must be written `{name}`: some readers ignore the case of letters, some do not"
+        )
+    };
+    let spelt = ["model", "stream", "stream_options"].map(spelling);
+    let [model, stream, options] = spelt.each_ref().map(String::as_str);
     for (body, place, why) in [
+        (r#"{"model":"gpt-5","MODEL":"b"}"#, "line 1 column 18", model),
+        (r#"{"Model":"gpt-5"}"#, "line 1 column 2", model),
+        (r#"{"\u004dodel":"gpt-5"}"#, "line 1 column 2", model),
+        (r#"{"\u017ftream":true,"model":"gpt-5"}"#, "line 1 column 2", stream),
+        ("{\"ſtream\":true,\"model\":\"gpt-5\"}", "line 1 column 2", stream),
+        (r#"{"Stream_Options":{}}"#, "line 1 column 2", options),
         (r#"{"model":"gpt-5" "a":1}"#, "line 1 column 18", "expected `,` or `}`"),
         ("{\n\"model\":", "line 2 column 9", "the document ends too early"),
         ("[]", "line 1 column 1", "expected an object"),
@@ -176,10 +189,31 @@ fn headers_are_judged_before_any_body() {
 }
 
 #[test]
+fn a_path_that_servers_read_differently_is_unknown() {
+    for (path, known) in [
+        ("/v1/chat%2fcompletions", false),
+        ("/v1/chat/completions%2F", false),
+        ("/v1/chat%5Ccompletions", false),
+        ("/v1/chat/completions/..", false),
+        ("/v1/x/%2E./chat/completions", false),
+        ("/v1/./chat/completions", false),
+        ("/v1\\..\\chat/completions", false),
+        ("/openai/deployments/openai%2Fx/embeddings", false),
+        ("/v1/chat/completions?x=%2f..", true),
+        ("/v1/.../chat/c.ompletions", true),
+    ] {
+        let mut host = FakeHost::with_request(&[(":method", "POST"), (":path", path)]);
+        let code = run(&mut host, br#"{"model":"gpt-5"}"#).map(|(_, code, _)| code);
+        assert_eq!(code.is_none(), known, "{path}: {code:?}");
+        assert_eq!(code.as_deref().unwrap_or("not_found"), "not_found", "{path}");
+    }
+}
+
+#[test]
 fn the_path_names_the_model_where_the_body_does_not() {
     for (path, body, model, base) in [
         ("/openai/deployments/gpt-5/chat/completions?api-version=1", "{}", "gpt-5", ""),
-        ("/openai/deployments/openai%2Fx/embeddings", r#"{"model":null}"#, "openai/x", "x"),
+        ("/openai/deployments/gpt%2D5/embeddings", r#"{"model":null}"#, "gpt-5", ""),
         ("/openai/deployments/nope/embeddings", r#"{"model":"gpt-5"}"#, "gpt-5", ""),
     ] {
         let mut host = FakeHost::with_request(&[(":method", "POST"), (":path", path)]);
@@ -248,7 +282,9 @@ fn the_list_holds_the_models_this_caller_may_use() {
     );
     assert_eq!(ids("/v1/models", &[("ai.allowed_models", "[")]).1, [""; 0]);
     assert_eq!(ids("/v1/models/gpt-5", &[]), (200, vec!["gpt-5".to_owned()]));
-    assert_eq!(ids("/v1/models/openai/any%20one", &[]), (200, vec!["openai/any one".to_owned()]));
+    for path in ["/v1/models/openai/any%20one", "/v1/models/openai%2Fany%20one"] {
+        assert_eq!(ids(path, &[]), (200, vec!["openai/any one".to_owned()]));
+    }
     assert_eq!(ids("/v1/models/gpt-4-turbo", &[("ai.tier", "gold")]).0, 200);
     for (path, setup) in
         [("nope", ("", "")), ("gpt-4-turbo", ("", "")), ("gpt-5", ("ai.allowed_models", "local"))]

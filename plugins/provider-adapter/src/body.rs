@@ -22,13 +22,13 @@ pub(crate) struct Rewritten {
 pub(crate) fn rewrite(body: &[u8], operation: Operation, model: Option<&str>) -> Option<Rewritten> {
     let request = Request::scan(body).ok()?;
     let streams = request.stream && matches!(operation, Operation::Chat | Operation::TextCompletion);
-    let forced_usage = streams && request.options.last() != Some(&Options::Asking);
+    let forced_usage = streams && !request.options.last().is_some_and(|options| options.asks == Some(true));
 
     let mut edits = Edits::default();
     if let Some(model) = model {
         request.name_model(model, &mut edits);
     }
-    if forced_usage {
+    if streams {
         request.ask_for_usage(body, &mut edits);
     }
     let model = request.models.last().and_then(|(_, name)| Some(name.as_ref()?.decode().ok()?.into_owned()));
@@ -44,16 +44,14 @@ struct Request<'a> {
 }
 
 /// One `stream_options` member.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Options {
-    /// `include_usage` is true.
-    Asking,
-    /// `include_usage` has this other value.
-    Declining(Span),
-    /// An object without `include_usage`.
-    Silent(Span),
-    /// No object at all.
-    Other(Span),
+struct Options {
+    /// Its value.
+    span: Span,
+    is_object: bool,
+    /// The last `include_usage` in it, if there is one, is true.
+    asks: Option<bool>,
+    /// Values of `include_usage` that are not true, by whatever case of letters.
+    declines: Vec<Span>,
 }
 
 impl<'a> Request<'a> {
@@ -90,39 +88,36 @@ impl<'a> Request<'a> {
         if self.options.is_empty() {
             edits.insert(r#""stream_options":{"include_usage":true}"#.to_owned());
         }
-        for options in &self.options {
-            match *options {
-                Options::Asking => {}
-                Options::Declining(value) => edits.replace(value, "true".to_owned()),
-                Options::Other(value) => edits.replace(value, r#"{"include_usage":true}"#.to_owned()),
-                Options::Silent(object) => edits.insert_into(body, object, r#""include_usage":true"#),
+        for Options { span, is_object, asks, declines } in &self.options {
+            if !is_object {
+                edits.replace(*span, r#"{"include_usage":true}"#.to_owned());
+            } else if asks.is_none() {
+                edits.insert_into(body, *span, r#""include_usage":true"#);
             }
+            declines.iter().for_each(|span| edits.replace(*span, "true".to_owned()));
         }
     }
 }
 
 impl Options {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
-        if reader.kind() != Some(Kind::Object) {
-            return Ok(Self::Other(reader.skip()?));
-        }
+        let (mut asks, mut declines) = (None, Vec::new());
+        let is_object = reader.kind() == Some(Kind::Object);
         let start = reader.position();
-        let mut declines = None;
-        let mut asks = false;
-        reader.object(|reader, key| {
-            if key.is("include_usage") {
-                let mut value = reader.clone();
-                asks = value.kind() == Some(Kind::Bool) && value.bool()?;
-                declines = Some(reader.skip()?);
-            }
-            Ok(())
-        })?;
-        let object = Span { start, end: reader.position() };
-        Ok(match declines {
-            Some(_) if asks => Self::Asking,
-            Some(value) => Self::Declining(value),
-            None => Self::Silent(object),
-        })
+        if is_object {
+            reader.object(|reader, key| {
+                if key.is_like("include_usage") {
+                    let is_true = reader.clone().bool() == Ok(true);
+                    let span = reader.skip()?;
+                    declines.extend((!is_true).then_some(span));
+                    asks = if key.is("include_usage") { Some(is_true) } else { asks };
+                }
+                Ok(())
+            })?;
+        } else {
+            reader.skip()?;
+        }
+        Ok(Self { span: Span { start, end: reader.position() }, is_object, asks, declines })
     }
 }
 

@@ -8,11 +8,14 @@
 //! when the configuration is loaded, so a bad override refuses the whole configuration instead of failing a
 //! request. Envoy offers no route-level configuration to Wasm filters; this takes its place.
 
+mod quiet;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 /// Looks up an environment variable of the proxy.
@@ -48,22 +51,24 @@ impl<C> RouteConfigs<C> {
     /// Parses and checks the default and every override with `check`.
     ///
     /// # Errors
-    /// The first part that does not hold, named by its route.
+    /// The first part that does not hold, named by its route. No string of the configuration is repeated, for it
+    /// may be a secret in the wrong place.
     pub fn parse<R: DeserializeOwned>(
         bytes: &[u8],
         check: impl Fn(R) -> Result<C, String>,
     ) -> Result<Self, ConfigError> {
         let bytes = if bytes.is_empty() { b"{}" } else { bytes };
         let syntax = |error: serde_json::Error| ConfigError::Syntax(error.to_string());
-        let mut base: Map<String, Value> = serde_json::from_slice(bytes).map_err(syntax)?;
-        let overrides = base.remove("routes").unwrap_or_else(|| Value::Object(Map::new()));
-        let patches: BTreeMap<String, Value> = serde_json::from_value(overrides)
-            .map_err(|error| ConfigError::Default(format!("routes: {error}")))?;
-        let base = Value::Object(base);
-        let build = |value: Value| -> Result<Rc<C>, String> {
-            let raw = serde_path_to_error::deserialize(value).map_err(|error| error.to_string())?;
-            check(raw).map(Rc::new)
+        let Value::Object(mut base) = serde_json::from_slice(bytes).map_err(syntax)? else {
+            return Err(ConfigError::Syntax("it is another kind of value".to_owned()));
         };
+        let patches = match base.remove("routes") {
+            None => Map::new(),
+            Some(Value::Object(patches)) => patches,
+            Some(_) => return Err(ConfigError::Default("routes: must be an object".to_owned())),
+        };
+        let base = Value::Object(base);
+        let build = |value: Value| check(quiet::read(value)?).map(Rc::new);
         let default = build(base.clone()).map_err(ConfigError::Default)?;
         let mut routes = BTreeMap::new();
         for (route, patch) in patches {
@@ -71,7 +76,7 @@ impl<C> RouteConfigs<C> {
             merge(&mut merged, patch);
             match build(merged) {
                 Ok(config) => routes.insert(route, config),
-                Err(reason) => return Err(ConfigError::Route { route, reason }),
+                Err(reason) => return Err(ConfigError::Route { route: shown(&route).to_owned(), reason }),
             };
         }
         Ok(Self { default, routes })
@@ -111,14 +116,39 @@ fn merge(target: &mut Value, patch: Value) {
     }
 }
 
+/// `text` for a message, or `***` where it looks like a secret that stands in the wrong place.
+#[must_use]
+pub fn shown(text: &str) -> &str {
+    /// Longer than the names of things; keys of API providers are longer.
+    const MAX_CHARS: usize = 40;
+    let is_key = text.split_whitespace().any(|word| word.starts_with("sk-"));
+    if is_key || text.chars().count() > MAX_CHARS { "***" } else { text }
+}
+
 /// A secret as written in a plugin's JSON: `{"env": "NAME"}` or `{"value": "…"}`.
-#[derive(Clone, Deserialize, Serialize, PartialEq, Eq)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Clone, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
 pub enum SecretSource {
     /// Name of an environment variable of the proxy.
     Env(String),
     /// The secret itself.
     Value(String),
+}
+
+/// By hand, as derived errors repeat what they find.
+impl<'de> Deserialize<'de> for SecretSource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wrong = || D::Error::custom(r#"must be {"env": NAME} or {"value": SECRET}"#);
+        let Value::Object(map) = Value::deserialize(deserializer)? else {
+            return Err(wrong());
+        };
+        let mut members = map.into_iter();
+        match (members.next(), members.next()) {
+            (Some((name, Value::String(text))), None) if name == "env" => Ok(Self::Env(text)),
+            (Some((name, Value::String(text))), None) if name == "value" => Ok(Self::Value(text)),
+            _ => Err(wrong()),
+        }
+    }
 }
 
 impl SecretSource {
@@ -129,8 +159,8 @@ impl SecretSource {
     pub fn read(&self, env: &Env<'_>) -> Result<Secret, String> {
         let (secret, name) = match self {
             Self::Env(name) => {
-                let value = env(name).ok_or_else(|| format!("environment variable {name} is not set"))?;
-                (value, format!("environment variable {name}"))
+                let label = format!("environment variable {}", shown(name));
+                (env(name).ok_or_else(|| format!("{label} is not set"))?, label)
             }
             Self::Value(value) => (value.clone(), "secret".to_owned()),
         };
@@ -183,59 +213,4 @@ impl fmt::Debug for Secret {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Raw {
-        models: Vec<String>,
-    }
-
-    fn parse(json: &str) -> Result<RouteConfigs<Vec<String>>, ConfigError> {
-        RouteConfigs::parse(json.as_bytes(), |raw: Raw| match raw.models.len() {
-            0 => Err("models: must name at least one model".to_owned()),
-            _ => Ok(raw.models),
-        })
-    }
-
-    #[test]
-    fn an_override_replaces_what_it_names() {
-        let configs = parse(r#"{"models":["a"],"routes":{"vip":{"models":["b"]}}}"#).unwrap();
-        assert_eq!(*configs.get("vip"), ["b"]);
-        assert_eq!(*configs.get("other"), ["a"]);
-    }
-
-    #[test]
-    fn a_bad_override_refuses_the_whole_configuration() {
-        let refused = parse(r#"{"models":["a"],"routes":{"vip":{"models":[]}}}"#).unwrap_err();
-        assert_eq!(refused.to_string(), r#"route "vip": models: must name at least one model"#);
-    }
-
-    #[test]
-    fn an_unknown_field_is_refused() {
-        let refused = parse(r#"{"models":["a"],"modles":[]}"#).unwrap_err();
-        assert!(refused.to_string().contains("modles"), "{refused}");
-        let refused = parse(r#"{"models":["a",1]}"#).unwrap_err();
-        assert!(refused.to_string().starts_with("models[1]: invalid type"), "{refused}");
-    }
-
-    #[test]
-    fn a_secret_never_prints() {
-        let secret = SecretSource::Value("sk-canary".into());
-        let read = secret.read(&|_| None).unwrap();
-        assert_eq!(format!("{secret:?} {read:?}"), "*** ***");
-        assert_eq!(read.fingerprint().len(), 8);
-    }
-
-    #[test]
-    fn a_secret_that_cannot_be_a_header_is_refused() {
-        for (source, want) in [
-            (SecretSource::Env("X".into()), "environment variable X is not set"),
-            (SecretSource::Value(String::new()), "secret is empty"),
-            (SecretSource::Value("a\nb".into()), "secret holds a control character"),
-        ] {
-            assert_eq!(source.read(&|_| None).unwrap_err(), want);
-        }
-    }
-}
+mod tests;

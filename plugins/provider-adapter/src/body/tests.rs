@@ -60,6 +60,31 @@ fn a_stream_is_made_to_report_its_usage() {
             format!(r#"{{"stream":true,{USAGE},{USAGE}}}"#),
             true,
         ),
+        (
+            r#"{"stream":true,"stream_options":{"include_usage":false,"include_usage":true}}"#.into(),
+            r#"{"stream":true,"stream_options":{"include_usage":true,"include_usage":true}}"#.into(),
+            false,
+        ),
+        (
+            r#"{"stream":true,"stream_options":{"include_usage":true,"include_usage":0}}"#.into(),
+            r#"{"stream":true,"stream_options":{"include_usage":true,"include_usage":true}}"#.into(),
+            true,
+        ),
+        (
+            format!(r#"{{"stream":true,"stream_options":{{"include_usage":false}},{USAGE}}}"#),
+            format!(r#"{{"stream":true,{USAGE},{USAGE}}}"#),
+            false,
+        ),
+        (
+            r#"{"stream":true,"stream_options":{"include_usage":true,"Include_Usage":false}}"#.into(),
+            r#"{"stream":true,"stream_options":{"include_usage":true,"Include_Usage":true}}"#.into(),
+            false,
+        ),
+        (
+            r#"{"stream":true,"stream_options":{"INCLUDE_USAGE":[]}}"#.into(),
+            r#"{"stream":true,"stream_options":{"include_usage":true,"INCLUDE_USAGE":true}}"#.into(),
+            true,
+        ),
         (r#"{"stream":false}"#.into(), r#"{"stream":false}"#.into(), false),
         (r#"{"stream":"true"}"#.into(), r#"{"stream":"true"}"#.into(), false),
         ("{}".into(), "{}".into(), false),

@@ -175,6 +175,10 @@ pub enum ErrorKind {
     /// For callers to return where a member must not come twice: readers differ in which one counts.
     #[error("this member was given before, and readers differ in which one counts")]
     Duplicate,
+    /// For callers to return where a member's name is this one in other letters, for readers differ in whether
+    /// they take it.
+    #[error("the member's name must be written `{0}`: some readers ignore the case of letters, some do not")]
+    Spelling(&'static str),
     /// An escape that does not exist, or `\u` without four hexadecimal digits.
     #[error("invalid escape in a string")]
     InvalidEscape,

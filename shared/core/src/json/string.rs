@@ -33,6 +33,23 @@ impl<'a> Str<'a> {
         left.is_some_and(<[u8]>::is_empty)
     }
 
+    /// Whether it means `name` (in lower case) or, to readers that ignore case, might: Go's `encoding/json` takes
+    /// `Model` for `model`, and `\u{17f}tream` for `stream` (<https://pkg.go.dev/encoding/json#Unmarshal>).
+    /// Allocates nothing.
+    #[must_use]
+    pub fn is_like(&self, name: &str) -> bool {
+        let mut left = name.chars();
+        // what is not UTF-8 becomes a character that no name holds
+        let mut same = |text: &str| text.chars().all(|char| left.next() == Some(folded(char)));
+        let same = self.raw.len() >= name.len()
+            && self.pieces().all(|piece| match piece {
+                Ok(Piece::Plain(bytes, _)) => same(from_utf8(bytes).unwrap_or("\u{fffd}")),
+                Ok(Piece::Escape(char)) => same(char.encode_utf8(&mut [0; 4])),
+                Err(_) => false,
+            });
+        same && left.next().is_none()
+    }
+
     /// What it means; borrowed from the document where nothing is escaped.
     ///
     /// # Errors
@@ -58,6 +75,15 @@ impl<'a> Str<'a> {
 
     fn pieces(&self) -> Pieces<'a> {
         Pieces { rest: self.raw, end: self.start().saturating_add(self.raw.len()) }
+    }
+}
+
+/// `char` in lower case, and as the ASCII letter that Unicode's simple folding makes of it, if any.
+const fn folded(char: char) -> char {
+    match char {
+        '\u{17f}' => 's',  // long s
+        '\u{212a}' => 'k', // Kelvin sign
+        _ => char.to_ascii_lowercase(),
     }
 }
 
