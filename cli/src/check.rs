@@ -101,6 +101,35 @@ mod tests {
         assert_eq!(refused.report.to_string(), want);
     }
 
+    /// Configurations written by hand, as a plugin that is loaded alone gets them.
+    #[test]
+    fn no_plugin_repeats_a_key_in_the_wrong_place() {
+        for config in [
+            json!("sk-canary"),
+            json!({"sk-canary": 1}),
+            json!({"providers": "sk-canary", "rules": "sk-canary", "retry_on": "sk-canary"}),
+            json!({"providers": ["sk-canary"], "rules": ["sk-canary"], "retry_on": ["sk-canary"]}),
+            json!({"providers": {"a": "sk-canary"}}),
+            json!({"providers": {"sk-canary": {"keys": [{"key": {"env": "NOWHERE"}}]}}}),
+            json!({"providers": {"a": {"sk-canary": {}}}}),
+            json!({"providers": {"a": {"keys": "sk-canary"}}}),
+            json!({"providers": {"a": {"keys": ["sk-canary"]}}}),
+            json!({"providers": {"a": {"keys": [{"key": "sk-canary"}]}}}),
+            json!({"providers": {"a": {"keys": [{"key": {"sk-canary": ""}}]}}}),
+            json!({"providers": {"a": {"keys": [{"key": {"env": "sk-canary"}}]}}}),
+            json!({"providers": {"a": {"keys": [{"key": {"env": {"value": "sk-canary"}}}]}}}),
+            json!({"providers": {"a": {"keys": [], "rotation": "sk-canary"}}}),
+            json!({"providers": {"a": {"headers": {"x-key": ["sk-canary"]}}}}),
+            json!({"routes": {"sk-canary": "sk-canary"}}),
+        ] {
+            for (name, check) in PLUGINS {
+                let refused = check(config.to_string().as_bytes(), &|_| None).map_err(|why| why.to_string());
+                let refused = refused.err().unwrap_or_default();
+                assert!(!refused.contains("canary"), "{name}: {refused}");
+            }
+        }
+    }
+
     #[test]
     fn a_plugin_without_a_check_is_refused() {
         let plugin = Plugin { name: "other", stage: Stage::Gateway, config: json!({}), secret: false };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde::Deserialize;
-use sluice_core::config::{Env, SecretSource};
+use sluice_core::config::{Env, SecretSource, shown};
 
 use crate::pool::{Key, Pool, Rotation};
 
@@ -84,7 +84,7 @@ impl Config {
             return Err(format!("max_cooldown_ms: must be at least cooldown_ms, which is {cooldown_ms}"));
         }
         let pool = |(name, raw): (String, RawProvider)| {
-            let keys = keys(&raw, env).map_err(|error| format!("providers.{name}.{error}"))?;
+            let keys = keys(&raw, env).map_err(|error| format!("providers.{}.{error}", shown(&name)))?;
             Ok((name, Rc::new(Pool::new(keys, raw.rotation))))
         };
         let providers = providers.into_iter().map(pool).collect::<Result<_, String>>()?;
