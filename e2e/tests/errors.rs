@@ -31,6 +31,7 @@ fn a_body_that_cannot_be_read_is_refused_with_its_reason() {
         ("truncated JSON", r#"{"model": "gpt-4", "messages": ["#, 400, "invalid_json"),
         ("no object", "[1]", 400, "invalid_json"),
         ("an empty body", "", 400, "invalid_json"),
+        ("a model in other letters", r#"{"Model": "gpt-4"}"#, 400, "invalid_json"),
         ("no model", r#"{"messages": []}"#, 400, "missing_model"),
         ("an empty object", "{}", 400, "missing_model"),
         ("a model that is no string", r#"{"model": 4}"#, 400, "missing_model"),
@@ -109,6 +110,12 @@ fn a_request_without_a_body_is_answered() {
 fn an_unknown_path_is_answered_in_openais_shape() {
     let bed = bed::shared();
     assert_error("a path", &client::get(bed.gateway.address(), "/nowhere"), 404, "not_found");
+    let body = bed::chat_body("ambiguous").to_string();
+    for path in ["/v1/chat%2Fcompletions", "/v1/chat%5ccompletions", "/v1/x/%2e%2e/chat%2fcompletions"] {
+        let reply = client::send(bed.gateway.address(), "POST", path, &[JSON], body.as_bytes());
+        assert_error(path, &reply, 404, "not_found");
+    }
+    assert!(bed.seen("ambiguous").is_empty());
 }
 
 #[test]

@@ -245,6 +245,15 @@ models: [{{match: \"whisper-*\", targets: [{{provider: a, model: served-whisper-
     assert_eq!(String::from_utf8_lossy(&seen.body), form("served-whisper-large"));
     let reply = client::send(gateway.address(), "POST", path, &headers, form("unknown").as_bytes());
     assert_eq!((reply.status, reply.code().as_str()), (404, "model_not_found"));
+    provider.forget();
+    let part = "--X\r\ncontent-disposition: form-data; name=\"n\"\r\n\r\n\r\n";
+    let second = "--X\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\nhidden\r\n--X--";
+    for hidden in [part.repeat(256) + second, format!("--X\r\nno blank line\r\n{second}")] {
+        let body = form("whisper-1").replace("--X--\r\n", &hidden);
+        let reply = client::send(gateway.address(), "POST", path, &headers, body.as_bytes());
+        assert_eq!((reply.status, reply.code().as_str()), (400, "invalid_json"), "{}", reply.text());
+    }
+    assert!(provider.requests().is_empty());
 }
 
 #[test]

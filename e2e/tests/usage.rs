@@ -9,7 +9,7 @@
 use serde_json::{Value, json};
 use sluice_e2e::answer::{Answer, Asked};
 use sluice_e2e::bed::{self, Bed};
-use sluice_e2e::client::Reply;
+use sluice_e2e::client::{self, Reply};
 use sluice_e2e::script::Script;
 use sluice_e2e::sse;
 
@@ -97,6 +97,29 @@ fn a_refusal_to_be_metered_is_of_no_use() {
         let seen = bed.providers[0].tagged(&bed::tag(test)).remove(0).json();
         assert_eq!(seen["stream_options"]["include_usage"], true, "{test}");
         assert_eq!(seen["stream_options"]["include_obfuscation"], options["include_obfuscation"], "{test}");
+        assert_tokens(&bed.ai_log(test), 11, 5);
+    }
+}
+
+#[test]
+fn no_content_type_and_no_second_member_evades_the_meter() {
+    let bed = bed::shared();
+    for (test, kind, options) in [
+        ("evade-kind", "; charset=utf-8", r#""stream":true"#),
+        (
+            "evade-twice",
+            "application/json",
+            r#""stream":true,"stream_options":{"include_usage":false,"include_usage":false}"#,
+        ),
+    ] {
+        let body = bed::chat_body(test).to_string().replacen('{', &format!("{{{options},"), 1);
+        let headers = [("content-type", kind)];
+        let path = "/v1/chat/completions";
+        let reply = client::send(bed.gateway.address(), "POST", path, &headers, body.as_bytes());
+        assert_eq!(reply.status, 200, "{test}: {}", reply.text());
+        let seen = bed.providers[0].tagged(&bed::tag(test)).remove(0);
+        let text = String::from_utf8_lossy(&seen.body).into_owned();
+        assert!(text.contains(r#""include_usage":true"#) && !text.contains("false"), "{text}");
         assert_tokens(&bed.ai_log(test), 11, 5);
     }
 }
