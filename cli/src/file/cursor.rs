@@ -7,6 +7,8 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
 
+use sluice_core::config::shown;
+
 use super::fields::Fields;
 use super::note::{Place, Report};
 use super::quantity::{parse_duration, parse_size, show_duration, show_size};
@@ -150,8 +152,8 @@ impl<'a> Cursor<'a> {
         let text = self.text(&want)?;
         match text.parse::<u64>() {
             Ok(number) if range.contains(&number) => Some(number),
-            Ok(_) => self.refuse(format!("{text} is out of range; write {want}")),
-            Err(_) => self.refuse(format!("{text:?} is no whole number; write {want}")),
+            Ok(_) => self.refuse(format!("{} is out of range; write {want}", shown(text))),
+            Err(_) => self.refuse(format!("{:?} is no whole number; write {want}", shown(text))),
         }
     }
 
@@ -171,7 +173,7 @@ impl<'a> Cursor<'a> {
             return Some(duration);
         }
         let (least, most) = (show_duration(*range.start()), show_duration(*range.end()));
-        self.refuse(format!("{text} is out of range; write a duration from {least} to {most}"))
+        self.refuse(format!("{} is out of range; write a duration from {least} to {most}", shown(text)))
     }
 
     /// A size in bytes in `range`.
@@ -183,7 +185,7 @@ impl<'a> Cursor<'a> {
             return Some(size);
         }
         let (least, most) = (show_size(*range.start()), show_size(*range.end()));
-        self.refuse(format!("{text} is out of range; write a size from {least} to {most}"))
+        self.refuse(format!("{} is out of range; write a size from {least} to {most}", shown(text)))
     }
 
     /// One of a few words.
@@ -196,7 +198,7 @@ impl<'a> Cursor<'a> {
             return Some(*choice);
         }
         let advice = did_you_mean(text, names.iter().copied(), &format!("write {want}"));
-        self.refuse(format!("{text:?} is not known{advice}"))
+        self.refuse(format!("{:?} is not known{advice}", shown(text)))
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use sluice_core::config::shown;
+
 use super::cursor::Cursor;
 use super::note::Place;
 use super::similar::did_you_mean;
@@ -130,9 +132,11 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// `a` and `b` become `a.b`; a name that is no plain word is quoted: `headers["x y"]`.
+/// `a` and `b` become `a.b`; a name that is no plain word is quoted: `headers["x y"]`. One that looks like a secret
+/// is not repeated.
 pub(super) fn join(path: &str, name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let name = shown(name);
     match (path.is_empty(), !name.is_empty() && name.chars().all(plain)) {
         (true, true) => name.to_owned(),
         (false, true) => format!("{path}.{name}"),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sluice_core::config::shown;
+
 /// Units of durations and their milliseconds, smallest first.
 const DURATIONS: [(&str, u64); 5] =
     [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
@@ -49,8 +51,9 @@ fn parse(
     let factor = units.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
     if let (Some(factor), false) = (factor, number.is_empty()) {
         let product = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
-        return product.ok_or_else(|| format!("{text} is too large; write {want}"));
+        return product.ok_or_else(|| format!("{} is too large; write {want}", shown(text)));
     }
+    let text = shown(text);
     let advice = suggest(number, unit.trim()).unwrap_or_else(|| want.to_owned());
     Err(match (number, unit) {
         ("", _) => format!("{text:?} is no number with a unit; write {want}"),

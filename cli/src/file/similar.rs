@@ -1,5 +1,7 @@
 //! "did you mean": the name that was probably meant.
 
+use sluice_core::config::shown;
+
 /// Most letters that may be wrong, missing or swapped in a name that is taken for a slip of `name`.
 fn tolerance(name: &str) -> usize {
     match name.chars().count() {
@@ -19,7 +21,9 @@ pub fn did_you_mean<'a>(name: &str, known: impl Iterator<Item = &'a str>, otherw
         .map(|known| (strsim::damerau_levenshtein(&lower, &known.to_lowercase().replace('-', "_")), known))
         .min_by_key(|(distance, _)| *distance);
     match best {
-        Some((distance, known)) if distance <= tolerance(name) => format!("; did you mean \"{known}\"?"),
+        Some((distance, known)) if distance <= tolerance(name) => {
+            format!("; did you mean \"{}\"?", shown(known))
+        }
         _ => format!("; {otherwise}"),
     }
 }

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use sluice_core::config::shown;
+
 use super::secret::{self, resolve};
 use super::{ADMIN, LISTEN, Sources};
 use crate::file::tree::Content;
@@ -71,7 +73,9 @@ fn socket(at: &Cursor<'_>, example: &str) -> Option<SocketAddr> {
             at.refuse(format!("{text} has port 0; write a port from 1 to 65535"))
         }
         Ok(address) => Some(address),
-        Err(_) => at.refuse(format!("{text:?} is no IP address and port; write {}", advice(text, example))),
+        Err(_) => {
+            at.refuse(format!("{:?} is no IP address and port; write {}", shown(text), advice(text, example)))
+        }
     }
 }
 

@@ -24,6 +24,8 @@ pub use provider::{Balance, Key, Protocol, Provider, Rotation};
 pub use rule::{Hop, Rule, Sticky, Target, When};
 pub use secret::Secret;
 
+use sluice_core::config::shown;
+
 use crate::file::{Cursor, Fields, Place, Report, tree};
 
 /// Clients connect here unless the file says otherwise.
@@ -186,7 +188,7 @@ fn version(fields: &mut Fields<'_>) {
         && let Some(text) = at.text("1")
         && text != "1"
     {
-        at.refuse::<()>(format!("{text:?} is no version that this sluice reads; write 1"));
+        at.refuse::<()>(format!("{:?} is no version that this sluice reads; write 1", shown(text)));
     }
 }
 

@@ -1,5 +1,6 @@
 //! What can be said about globs without a name to match: how their names begin, what covers what.
 
+use sluice_core::config::shown;
 use sluice_core::glob::Glob;
 
 /// Stands for `*` in a skeleton. Private use characters, which no name of a model holds.
@@ -16,7 +17,7 @@ pub(super) fn parse(text: &str) -> Result<Glob, String> {
         let mistake = error.mistake.to_string();
         let advice = if mistake.contains("write") { "" } else { "; write * ? [abc] {a,b} or plain text" };
         let colon = if mistake.starts_with("write") { ";" } else { ":" };
-        format!("{text:?} is no glob, see its character {}{colon} {mistake}{advice}", error.column)
+        format!("{:?} is no glob, see its character {}{colon} {mistake}{advice}", shown(text), error.column)
     })
 }
 

@@ -4,6 +4,8 @@ mod keys;
 
 use std::collections::BTreeMap;
 
+use sluice_core::config::shown;
+
 use super::address::{Endpoint, Scheme};
 use super::http;
 use super::secret::{self, Secret};
@@ -175,11 +177,12 @@ fn headers(at: &Cursor<'_>, sources: &Sources<'_>) -> Option<BTreeMap<String, Se
     let mut whole = Some(());
     for (name, place, at) in named {
         let name = http::provider_header(&name).map_err(|why| at.refuse_at::<()>(place, why)).ok();
-        match (name, secret::read_header(&at, sources)) {
+        match (name, secret::read(&at, sources)) {
             (Some(name), Some(value)) if !read.contains_key(&name) => {
                 read.insert(name, value);
             }
             (Some(name), Some(_)) => {
+                let name = shown(&name);
                 whole = at
                     .refuse_at(place, format!("is {name} once more; case does not count; keep one of them"));
             }

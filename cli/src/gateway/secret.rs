@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use sluice_core::config::SecretSource;
+use sluice_core::config::{SecretSource, shown};
 
 use super::Sources;
 use crate::file::Cursor;
@@ -36,7 +36,7 @@ impl Secret {
 pub(super) fn read(at: &Cursor<'_>, sources: &Sources<'_>) -> Option<Secret> {
     let text = at.text("env:NAME, file:PATH or the secret itself")?;
     let secret = match text.split_once(':') {
-        Some(("env", name)) => from_env(at, name, sources),
+        Some(("env", name)) => from_env(at, name),
         Some(("file", path)) => from_file(at, path, sources),
         Some(("sha256", _)) => at.refuse(
             "is a hash, but this secret is sent and must be readable; write env:NAME or file:PATH \
@@ -51,19 +51,14 @@ pub(super) fn read(at: &Cursor<'_>, sources: &Sources<'_>) -> Option<Secret> {
     }
 }
 
-/// Reads the value of a header that is added to requests: often no secret, so written out without a warning.
-pub(super) fn read_header(at: &Cursor<'_>, sources: &Sources<'_>) -> Option<Secret> {
-    read(at, sources)
-}
-
 fn advice(source: &SecretSource) -> String {
     match source {
-        SecretSource::Env(name) => format!("set {name}, or write file:PATH"),
+        SecretSource::Env(name) => format!("set {}, or write file:PATH", shown(name)),
         SecretSource::Value(_) => "write one line of text".to_owned(),
     }
 }
 
-fn from_env(at: &Cursor<'_>, name: &str, _: &Sources<'_>) -> Option<Secret> {
+fn from_env(at: &Cursor<'_>, name: &str) -> Option<Secret> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if name.is_empty() || !name.chars().all(plain) || name.starts_with(|c: char| c.is_ascii_digit()) {
         return at.refuse(

@@ -112,11 +112,29 @@ fn no_message_repeats_what_stands_where_a_key_belongs() {
         "[%canary]",
         "[@canary]",
     ] {
-        for field in ["keys", "url", "headers"] {
+        for field in ["keys", "url", "headers", "rotation", "balance", "protocol", "sk-canary"] {
             let yaml = format!("providers: {{a: {{url: http://a/v1, {field}: {keys}}}}}\nmodels: []");
             let (_, report) = checked(yaml.replacen("url: http://a/v1, url", "url", 1).as_bytes());
-            let named = field == "headers" && keys.starts_with('{');
-            assert!(named || !report.to_string().contains("canary"), "{report}");
+            assert!(!report.to_string().contains("canary"), "{report}");
+        }
+    }
+}
+
+/// A key in any value or name of the file: pasted into the wrong line, or behind a slip of the indentation.
+#[test]
+fn no_message_repeats_a_key_wherever_it_stands() {
+    let long = format!("canary{}", "x".repeat(40));
+    for key in ["sk-canary", "\"Bearer sk-canary\"", "sk-canary*", "sk-canary[", long.as_str()] {
+        let words = WHOLE.split_inclusive([' ', ',', '{', '}', '[', ']', ':', '\n']);
+        let words: Vec<&str> = words.collect();
+        for at in 0..words.len() {
+            let is_text = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let Some(end) = words[at].rfind(is_text) else { continue };
+            let mut changed = words.clone();
+            let word = format!("{key}{}", &words[at][end + 1..]);
+            changed[at] = &word;
+            let (_, report) = checked(changed.concat().as_bytes());
+            assert!(!report.to_string().contains("canary"), "{report}");
         }
     }
 }

@@ -121,7 +121,8 @@ fn merge(target: &mut Value, patch: Value) {
 pub fn shown(text: &str) -> &str {
     /// Longer than the names of things; keys of API providers are longer.
     const MAX_CHARS: usize = 40;
-    let is_key = text.split_whitespace().any(|word| word.starts_with("sk-"));
+    let is_word = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+    let is_key = text.split(|c| !is_word(c)).any(|word| word.starts_with("sk-"));
     if is_key || text.chars().count() > MAX_CHARS { "***" } else { text }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use sluice_core::config::shown;
+
 use super::{Hop, Rule, Sticky, Target, When};
 use crate::file::{Cursor, Fields, did_you_mean};
 use crate::gateway::http::header_name;
@@ -59,7 +61,8 @@ fn prefix(at: &Cursor<'_>, globs: Option<&[String]>) -> Option<String> {
     let text = at.text("the beginning of a model's name such as \"openai/\"")?;
     match globs {
         Some(globs) if !globs.iter().any(|glob| pattern::can_begin_with(glob, text)) => at.refuse(format!(
-            "{text:?} begins no name that `match` lets through; write the prefix that `match` begins with"
+            "{:?} begins no name that `match` lets through; write the prefix that `match` begins with",
+            shown(text)
         )),
         _ => Some(text.to_owned()),
     }
@@ -74,11 +77,11 @@ fn sticky(at: &Cursor<'_>) -> Option<Sticky> {
         None if text == "header" => at.refuse("names no header; write header:NAME such as header:x-user"),
         Some(("header", name)) => match header_name(name.trim()) {
             Ok(name) => Some(Sticky::Header(name)),
-            Err(why) => at.refuse(format!("{name:?} {why}")),
+            Err(why) => at.refuse(format!("{:?} {why}", shown(name))),
         },
         _ => {
             let advice = did_you_mean(text, ["consumer", "request"].into_iter(), &format!("write {want}"));
-            at.refuse(format!("{text:?} is not known{advice}"))
+            at.refuse(format!("{:?} is not known{advice}", shown(text)))
         }
     }
 }
@@ -118,8 +121,10 @@ fn headers(at: &Cursor<'_>) -> Option<BTreeMap<String, String>> {
             continue;
         };
         if read.contains_key(&name) {
-            whole =
-                at.refuse_at(place, format!("is {name} once more, case does not count; keep one of them"));
+            whole = at.refuse_at(
+                place,
+                format!("is {} once more, case does not count; keep one of them", shown(&name)),
+            );
         }
         read.insert(name, glob);
     }
@@ -186,9 +191,10 @@ fn provider(at: &Cursor<'_>, providers: &[String]) -> Option<String> {
     if providers.is_empty() || providers.iter().any(|known| known == name) {
         return Some(name.to_owned());
     }
-    let known = format!("the providers are {}", providers.join(", "));
+    let known: Vec<&str> = providers.iter().map(|known| shown(known)).collect();
+    let known = format!("the providers are {}", known.join(", "));
     let advice = did_you_mean(name, providers.iter().map(String::as_str), &known);
-    at.refuse(format!("no provider named {name:?}{advice}"))
+    at.refuse(format!("no provider named {:?}{advice}", shown(name)))
 }
 
 fn model(at: &Cursor<'_>) -> Option<String> {
@@ -197,8 +203,10 @@ fn model(at: &Cursor<'_>) -> Option<String> {
         return at.refuse("holds a control character; write the name of a model in one line");
     }
     if text.contains('*') {
-        return at
-            .refuse(format!("{text:?} is a glob, but is sent as it stands; write the name of one model"));
+        return at.refuse(format!(
+            "{:?} is a glob, but is sent as it stands; write the name of one model",
+            shown(text)
+        ));
     }
     Some(text.to_owned())
 }

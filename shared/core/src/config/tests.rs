@@ -214,6 +214,7 @@ fn what_looks_like_a_secret_is_not_shown() {
         ("task-1", "task-1"),
         ("sk-canary", "***"),
         ("Bearer sk-canary", "***"),
+        ("127.0.0.1:sk-canary", "***"),
         (long.as_str(), "***"),
     ] {
         assert_eq!(shown(text), want);
