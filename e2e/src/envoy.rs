@@ -62,7 +62,8 @@ impl Envoy {
         let config = config.replace("{admin}", &admin.number().to_string());
         std::fs::write(&file, config).expect("a file in the test's folder");
         let mut command = Command::new(binary());
-        command.arg("-c").arg(&file).args(["--use-dynamic-base-id", "--concurrency", &workers.to_string()]);
+        // With hot restart Envoy (1.40) would end with the thread that started it, which is that of one test.
+        command.arg("-c").arg(&file).args(["--disable-hot-restart", "--concurrency", &workers.to_string()]);
         // Access logs are written every 10 s unless told otherwise.
         command.args(["--file-flush-interval-msec", "10"]);
         let process = Process::start("envoy", &mut command, folder.path());

@@ -1,6 +1,6 @@
 //! Doing what a script says.
 
-use sluice_core::filter::{Callout, CalloutError, CalloutReply, Host, Next, Side};
+use sluice_core::filter::{Callout, CalloutError, CalloutReply, Host, Next, Shared, Side};
 use sluice_core::openai::error::{Code, LocalReply};
 
 use crate::Probe;
@@ -66,8 +66,14 @@ impl<const TWIN: bool> Probe<TWIN> {
             Act::Callout(cluster, timeout_ms) => self.call(host, cluster, *timeout_ms),
             Act::Count(name) => host.count(name, 1),
             Act::Observe(name, value) => host.observe(name, *value),
-            Act::Increment(key) => increment(host, key),
-            Act::NoteShared(key) => self.note_bytes(host, key, Some(host.shared(key).value)),
+            Act::IncrementAll(name, count) => {
+                (0..*count).for_each(|n| increment(host, &format!("{name}{n}")))
+            }
+            Act::NoteSum(name, count) => {
+                let numbers = (0..*count).map(|n| number(&host.shared(&format!("{name}{n}"))));
+                let sum: u64 = numbers.sum();
+                self.note(host, &format!("{name}={sum}"));
+            }
         }
         None
     }
@@ -103,11 +109,14 @@ fn trap() {
     panic!("the probe was told to trap");
 }
 
+fn number(shared: &Shared) -> u64 {
+    String::from_utf8_lossy(&shared.value).parse().unwrap_or(0)
+}
+
 fn increment(host: &mut dyn Host, key: &str) {
     loop {
         let shared = host.shared(key);
-        let number: u64 = String::from_utf8_lossy(&shared.value).parse().unwrap_or(0);
-        let next = number.saturating_add(1).to_string();
+        let next = number(&shared).saturating_add(1).to_string();
         if host.set_shared(key, next.as_bytes(), shared.version).is_ok() {
             return;
         }

@@ -87,8 +87,8 @@ pub enum Act {
     Count(String),
     /// Records a value in a histogram.
     Observe(String, u64),
-    /// Adds 1 to a number in shared data, however often others are faster.
-    Increment(String),
-    /// Records a number in shared data.
-    NoteShared(String),
+    /// Adds 1 to each of so many numbers in shared data, whose names begin alike, however often others are faster.
+    IncrementAll(String, u32),
+    /// Records the sum of so many numbers in shared data, whose names begin alike.
+    NoteSum(String, u32),
 }

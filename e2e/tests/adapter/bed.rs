@@ -18,6 +18,9 @@ use tempfile::TempDir;
 const PROBES: [(&str, &str); 4] =
     [("outer", "twin"), ("inner", "probe"), ("first", "twin"), ("last", "probe")];
 
+/// Lines of Envoy's log that are shown when a test fails.
+const LOG_TAIL: usize = 80;
+
 /// Envoy, its probes and its upstreams.
 pub(crate) struct Bed {
     pub(crate) envoy: Envoy,
@@ -97,8 +100,12 @@ impl Deref for Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            envoy::assert_no_trap(&self.0.envoy.log());
+        let log = self.0.envoy.log();
+        if std::thread::panicking() {
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("--- Envoy\n{}", lines[lines.len().saturating_sub(LOG_TAIL)..].join("\n"));
+        } else {
+            envoy::assert_no_trap(&log);
         }
     }
 }

@@ -1,9 +1,10 @@
 //! A filter that traps costs one request, and what would make one trap does not.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sluice_e2e::client::{self, Connection, End};
+use sluice_e2e::script::Script;
 
-use crate::bed::{Bed, bed};
+use crate::bed::{Bed, Shape, bed};
 
 const PANIC: &str = "the probe was told to trap";
 
@@ -62,6 +63,31 @@ fn a_trap_leaves_other_workers_alone() {
     let reply = running.read().expect("an answer");
     assert_eq!((reply.status, reply.end), (200, End::Clean));
     assert!(reply.text().contains("[DONE]"), "{}", reply.text());
+}
+
+/// Filters of the provider stage that let a held body go while Envoy, told by its headers, drops the attempt.
+fn releasing(last: &Value, first: &Value) -> Value {
+    json!({"last": {"response": last}, "first": {"response": first}})
+}
+
+#[test]
+fn a_held_body_of_an_attempt_that_envoy_drops_harms_nobody() {
+    let bed = Bed::start(1);
+    let whole = json!({"whole": 10_000});
+    for last in [&whole, &json!("hold")] {
+        for first in ["pass", "watch", "end", "hold"] {
+            for trailers in [false, true] {
+                let case = format!("{last} {first} trailers={trailers}");
+                let script = json!({"status": 503, "trailers": trailers, "body": "not now"});
+                bed.upstream.once(Script::json(script));
+                let path = Bed::path("retry", &releasing(last, &json!(first)));
+                let reply = bed.send(Shape::Length, &path, b"{}");
+                assert_eq!((reply.status, reply.end), (200, End::Clean), "{case}");
+                assert_eq!(bed.seen(&path).len(), 2, "{case}");
+                sluice_e2e::envoy::assert_no_trap(&bed.envoy.log());
+            }
+        }
+    }
 }
 
 #[test]

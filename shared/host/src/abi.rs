@@ -7,14 +7,51 @@
 
 use std::ptr::{null, null_mut};
 
-use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType};
-use sluice_core::filter::Side;
+use sluice_core::filter::{Callout, Side};
 
 const OK: u32 = 0;
 
+/// Severity of a log line.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub(crate) enum Level {
+    Debug = 1,
+    Info = 2,
+    Warn = 3,
+    Error = 4,
+    Critical = 5,
+}
+
+/// Bytes that a module can read.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub(crate) enum BufferType {
+    RequestBody = 0,
+    ResponseBody = 1,
+    CalloutBody = 4,
+    PluginConfiguration = 7,
+}
+
+/// Headers that a module can read.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub(crate) enum MapType {
+    Request = 0,
+    Response = 2,
+    Callout = 6,
+}
+
+/// Kind of a statistic.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub(crate) enum MetricType {
+    Counter = 0,
+    Histogram = 2,
+}
+
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
-    fn proxy_log(level: LogLevel, data: *const u8, size: usize) -> u32;
+    fn proxy_log(level: Level, data: *const u8, size: usize) -> u32;
     fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     fn proxy_get_buffer_bytes(
@@ -75,6 +112,18 @@ unsafe extern "C" {
         headers_size: usize,
         grpc_status: i32,
     ) -> u32;
+    fn proxy_http_call(
+        cluster: *const u8,
+        cluster_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        body: *const u8,
+        body_size: usize,
+        trailers: *const u8,
+        trailers_size: usize,
+        timeout_ms: u32,
+        token: *mut u32,
+    ) -> u32;
     fn proxy_define_metric(kind: MetricType, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
     fn proxy_record_metric(id: u32, value: u64) -> u32;
@@ -89,11 +138,11 @@ fn owned(status: u32, data: *mut u8, size: usize) -> Option<Vec<u8>> {
     if data.is_null() {
         return Some(Vec::new());
     }
-    // SAFETY: the host got `data` from the SDK's `proxy_on_memory_allocate(size)`, a `Vec<u8>` with that capacity.
+    // SAFETY: the host got `data` from our `proxy_on_memory_allocate`, a `Box<[u8]>` of `size` bytes.
     Some(unsafe { Vec::from_raw_parts(data, size, size) })
 }
 
-pub(crate) fn log(level: LogLevel, message: &str) {
+pub(crate) fn log(level: Level, message: &str) {
     // SAFETY: pointer and length describe a live string.
     unsafe { proxy_log(level, message.as_ptr(), message.len()) };
 }
@@ -230,6 +279,28 @@ pub(crate) fn send_reply(status: u16, headers: &[(&str, &str)], body: &[u8], det
             -1,
         )
     }
+}
+
+/// The token that names the callout when it ends; `None` if it was not sent.
+pub(crate) fn send_callout(callout: &Callout<'_>) -> Option<u32> {
+    let (headers, trailers) = (crate::pairs::encode(&callout.headers), crate::pairs::encode(&[]));
+    let mut token = 0;
+    // SAFETY: pointers and lengths describe live slices; the host writes one u32.
+    let status = unsafe {
+        proxy_http_call(
+            callout.cluster.as_ptr(),
+            callout.cluster.len(),
+            headers.as_ptr(),
+            headers.len(),
+            callout.body.as_ptr(),
+            callout.body.len(),
+            trailers.as_ptr(),
+            trailers.len(),
+            callout.timeout_ms,
+            &raw mut token,
+        )
+    };
+    (status == OK).then_some(token)
 }
 
 pub(crate) fn define_metric(kind: MetricType, name: &str) -> Option<u32> {

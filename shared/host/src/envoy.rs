@@ -2,13 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::time::Duration;
 
-use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType};
 use sluice_core::filter::{Callout, CalloutError, CalloutId, Conflict, Headers, Host, Level, Shared, Side};
 
-use crate::abi;
+use crate::abi::{self, BufferType, MapType, MetricType};
+use crate::dispatch;
+use crate::shared;
 
 thread_local! {
     /// Metrics already defined in this VM. Whoever makes up names bounds them.
@@ -18,6 +17,8 @@ thread_local! {
 /// A handle for one callback. What a filter asks of the adapter itself is kept here until the callback returns.
 #[derive(Default)]
 pub(crate) struct Envoy {
+    /// The stream's context.
+    pub(crate) context: u32,
     /// Prefix of log lines.
     pub(crate) plugin: &'static str,
     /// Length of the body that replaced the one shown, per [`Host::set_body`].
@@ -36,15 +37,15 @@ pub(crate) struct Envoy {
 
 pub(crate) fn header_map(side: Side) -> MapType {
     match side {
-        Side::Request => MapType::HttpRequestHeaders,
-        Side::Response => MapType::HttpResponseHeaders,
+        Side::Request => MapType::Request,
+        Side::Response => MapType::Response,
     }
 }
 
 pub(crate) fn body_buffer(side: Side) -> BufferType {
     match side {
-        Side::Request => BufferType::HttpRequestBody,
-        Side::Response => BufferType::HttpResponseBody,
+        Side::Request => BufferType::RequestBody,
+        Side::Response => BufferType::ResponseBody,
     }
 }
 
@@ -139,16 +140,9 @@ impl Host for Envoy {
     }
 
     fn callout(&mut self, callout: &Callout<'_>) -> Result<CalloutId, CalloutError> {
-        // The SDK's own call, for it notes which context the answer belongs to.
-        hostcalls::dispatch_http_call(
-            callout.cluster,
-            callout.headers.clone(),
-            Some(callout.body),
-            Vec::new(),
-            Duration::from_millis(u64::from(callout.timeout_ms)),
-        )
-        .map(CalloutId)
-        .map_err(|_| CalloutError::NotSent)
+        let token = abi::send_callout(callout).ok_or(CalloutError::NotSent)?;
+        dispatch::expect_callout(token, self.context);
+        Ok(CalloutId(token))
     }
 
     fn shared(&self, key: &str) -> Shared {
@@ -156,9 +150,9 @@ impl Host for Envoy {
     }
 
     fn set_shared(&mut self, key: &str, value: &[u8], version: u32) -> Result<(), Conflict> {
-        // The ABI has no "only if absent" (version 0 overwrites): two first writers can both succeed, and the
-        // second wins. Whoever cannot bear that reads back what stands.
-        if abi::set_shared(key, value, version) { Ok(()) } else { Err(Conflict) }
+        let written =
+            if version == 0 { shared::create(key, value) } else { abi::set_shared(key, value, version) };
+        if written { Ok(()) } else { Err(Conflict) }
     }
 
     fn count(&mut self, name: &str, by: u64) {
@@ -175,10 +169,10 @@ impl Host for Envoy {
 
     fn log(&mut self, level: Level, message: &str) {
         let level = match level {
-            Level::Debug => LogLevel::Debug,
-            Level::Info => LogLevel::Info,
-            Level::Warn => LogLevel::Warn,
-            Level::Error => LogLevel::Error,
+            Level::Debug => abi::Level::Debug,
+            Level::Info => abi::Level::Info,
+            Level::Warn => abi::Level::Warn,
+            Level::Error => abi::Level::Error,
         };
         abi::log(level, &format!("{}: {message}", self.plugin));
     }

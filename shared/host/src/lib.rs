@@ -1,4 +1,4 @@
-//! Runs a [`Filter`](sluice_core::filter::Filter) inside Envoy. The only crate that makes hostcalls.
+//! Runs a [`Filter`](sluice_core::filter::Filter) inside Envoy. The only crate that speaks proxy-wasm.
 //!
 //! What the host does differently from what one would think is handled here, once:
 //!
@@ -7,24 +7,26 @@
 //! | a body that trailers follow never sees `end_of_stream` | trailers end the body ([`stream`]) |
 //! | headers with `end_of_stream` | an empty body that has ended |
 //! | while paused, `body_size` is the whole buffer | a filter is shown each byte once |
-//! | the SDK panics on an unexpected status | own hostcalls ([`abi`]), which never do |
-//! | `create_http_context` returning `None` panics | a stream without a filter |
+//! | the SDK panics on an unexpected status, on an unknown context | own hostcalls ([`abi`]) and entry points ([`dispatch`]), which never do |
+//! | what was held of an attempt still comes after its headers made Envoy drop it | it passes unseen ([`dispatch`]) |
+//! | a callout that nobody answers gets a 503 or 504 of Envoy's own | told apart: `NotAnswered` ([`stream`]) |
 //! | `set_buffer` refuses a part of a buffer | bodies are replaced whole |
 //! | a changed body keeps its old `content-length` | corrected while the headers are held |
+//! | shared data has no "only if absent": version 0 overwrites | a lock for first writes ([`shared`]) |
 //! | one timer per root context | shared out to streams ([`wake`]) |
 //! | a local reply or a resume runs other filters' callbacks | the host defers both until ours has returned |
 
 mod abi;
+mod dispatch;
 mod envoy;
 mod pairs;
 mod root;
+mod shared;
 mod stream;
 mod wake;
 
+pub use crate::dispatch::{Action, NewRoot, RootContext, StreamContext, start};
 pub use crate::root::{Root, Unknown, root_id};
-
-#[doc(hidden)]
-pub use proxy_wasm;
 
 /// Exports one filter, or several picked by `plugin_root_id`, as this module's proxy-wasm entry point.
 ///
@@ -34,25 +36,24 @@ pub use proxy_wasm;
 macro_rules! register {
     ($($filter:ty),+ $(,)?) => {
         #[cfg(sluice_module)]
-        #[allow(unsafe_code, missing_docs, unreachable_pub, reason = "expands to proxy_wasm::main!")]
+        #[allow(unsafe_code, missing_docs, unreachable_pub, reason = "an entry point has a fixed name")]
         mod entry {
             use super::*;
-            use $crate::proxy_wasm;
 
             const NAMES: &[&str] = &[$(<$filter as ::sluice_core::filter::Filter>::NAME),+];
 
-            fn root(context: u32) -> Box<dyn proxy_wasm::traits::RootContext> {
+            fn root(context: u32) -> ::std::rc::Rc<dyn $crate::RootContext> {
                 let id = $crate::root_id();
                 $(if NAMES.len() == 1 || id == <$filter as ::sluice_core::filter::Filter>::NAME {
-                    return Box::new($crate::Root::<$filter>::new(context));
+                    return ::std::rc::Rc::new($crate::Root::<$filter>::new(context));
                 })+
-                Box::new($crate::Unknown { root_id: id, known: NAMES })
+                ::std::rc::Rc::new($crate::Unknown { root_id: id, known: NAMES })
             }
 
-            proxy_wasm::main! {{
-                proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);
-                proxy_wasm::set_root_context(root);
-            }}
+            #[unsafe(no_mangle)]
+            extern "C" fn _initialize() {
+                $crate::start(root);
+            }
         }
     };
 }

@@ -3,14 +3,13 @@
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
-use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::{Action, BufferType, MapType};
 use sluice_core::config::RouteConfigs;
 use sluice_core::context;
 use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter, Headers, Host as _, Next, Side};
 use sluice_core::openai::error::{Code, ERROR_HEADER, LocalReply};
 
-use crate::abi;
+use crate::abi::{self, BufferType, MapType};
+use crate::dispatch::{Action, StreamContext};
 use crate::envoy::{Envoy, body_buffer};
 use crate::wake::{Waiting, Wake};
 
@@ -50,49 +49,28 @@ impl<F: Filter> Stream<F> {
     }
 }
 
-impl<F: Filter> Context for Stream<F> {
-    fn on_http_call_response(&mut self, token: u32, _headers: usize, body_size: usize, _trailers: usize) {
+impl<F: Filter> StreamContext for Stream<F> {
+    /// A local reply of an outer filter, or of Envoy itself, may come before any request callback.
+    fn on_headers(&self, side: Side, end: bool) -> Action {
+        self.start();
+        self.exchange.borrow_mut().headers(side, end)
+    }
+
+    fn on_body(&self, side: Side, size: usize, end: bool) -> Action {
+        self.exchange.borrow_mut().body(side, size, end)
+    }
+
+    fn on_trailers(&self, side: Side) -> Action {
+        self.exchange.borrow_mut().trailers(side)
+    }
+
+    fn on_callout(&self, token: u32, body_size: usize) {
         self.exchange.borrow_mut().callout_ended(CalloutId(token), callout_reply(body_size));
     }
 
-    /// An upstream filter is never asked to log (Envoy 1.40): its end is here.
-    fn on_done(&mut self) -> bool {
-        self.exchange.borrow_mut().done();
-        true
-    }
-}
-
-impl<F: Filter> HttpContext for Stream<F> {
-    fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {
-        self.start();
-        self.exchange.borrow_mut().headers(Side::Request, end)
-    }
-
-    fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
-        self.exchange.borrow_mut().body(Side::Request, size, end)
-    }
-
-    fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        self.exchange.borrow_mut().trailers(Side::Request)
-    }
-
-    fn on_http_response_headers(&mut self, _: usize, end: bool) -> Action {
-        // A local reply of an outer filter, or of Envoy itself, may come before any request callback.
-        self.start();
-        self.exchange.borrow_mut().headers(Side::Response, end)
-    }
-
-    fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
-        self.exchange.borrow_mut().body(Side::Response, size, end)
-    }
-
-    fn on_http_response_trailers(&mut self, _: usize) -> Action {
-        self.exchange.borrow_mut().trailers(Side::Response)
-    }
-
-    /// Envoy asks a downstream filter to log before it writes the access log; in `on_done`, which follows,
+    /// Envoy asks a downstream filter to log before it writes the access log; when it is done, which follows,
     /// facts would come too late to be in it.
-    fn on_log(&mut self) {
+    fn on_done(&self) {
         self.exchange.borrow_mut().done();
     }
 }
@@ -100,9 +78,9 @@ impl<F: Filter> HttpContext for Stream<F> {
 /// The whole answer of a callout. One that is not answered is reported as no headers at all, or as a reply that
 /// Envoy makes in the upstream's name.
 fn callout_reply(body_size: usize) -> Result<CalloutReply, CalloutError> {
-    let headers = Headers::new(abi::headers(MapType::HttpCallResponseHeaders));
+    let headers = Headers::new(abi::headers(MapType::Callout));
     let status = headers.text(":status").and_then(|status| status.parse().ok());
-    let body = abi::buffer(BufferType::HttpCallResponseBody, 0, body_size).unwrap_or_default();
+    let body = abi::buffer(BufferType::CalloutBody, 0, body_size).unwrap_or_default();
     let status = status.filter(|status| !is_envoys_own(*status, &headers));
     status.map(|status| CalloutReply { status, headers, body }).ok_or(CalloutError::NotAnswered)
 }
@@ -279,6 +257,7 @@ impl<F: Filter> Exchange<F> {
             Side::Response => self.response,
         };
         Envoy {
+            context: self.context,
             plugin: F::NAME,
             headers_held: !progress.headers_gone,
             last_ms: (self.request.last_ms, self.response.last_ms),
@@ -343,7 +322,7 @@ impl<F: Filter> Exchange<F> {
     fn done(&mut self) {
         self.waiting.remove(self.context);
         if let Some(mut filter) = self.filter.take() {
-            filter.on_done(&mut Envoy { plugin: F::NAME, ..Envoy::default() });
+            filter.on_done(&mut Envoy { context: self.context, plugin: F::NAME, ..Envoy::default() });
         }
     }
 }
@@ -374,7 +353,7 @@ fn now_ms() -> u64 {
 
 /// Length of the request body as the client announces it.
 fn declared_length() -> Option<usize> {
-    let value = abi::header(MapType::HttpRequestHeaders, "content-length")?;
+    let value = abi::header(MapType::Request, "content-length")?;
     std::str::from_utf8(&value).ok()?.trim().parse().ok()
 }
 
