@@ -8,7 +8,6 @@
 //! Config   `{}`
 //! Source   <https://www.envoyproxy.io/docs/envoy/v1.40.0/configuration/advanced/attributes#response-attributes>
 
-mod metering;
 mod outcome;
 mod record;
 
@@ -16,10 +15,11 @@ use std::rc::Rc;
 
 use serde::Deserialize;
 use sluice_core::config::Env;
+use sluice_core::content::Shape;
 use sluice_core::context;
 use sluice_core::filter::{Filter, Host, Next, Side};
+use sluice_core::meter::Metered;
 
-use crate::metering::Metering;
 use crate::record::Asked;
 
 sluice_host::register!(AiLog);
@@ -31,8 +31,8 @@ pub struct Config {}
 
 /// One request, from its first header to its record.
 pub struct AiLog {
-    asked: Option<Asked>, // none: broken off before its headers were complete
-    metering: Option<Metering>,
+    asked: Option<Asked>,     // none: broken off before its headers were complete
+    metered: Option<Metered>, // none: another filter meters, or nobody
 }
 
 impl Filter for AiLog {
@@ -46,7 +46,7 @@ impl Filter for AiLog {
     }
 
     fn new(_config: Rc<Config>) -> Self {
-        Self { asked: None, metering: None }
+        Self { asked: None, metered: None }
     }
 
     fn on_request_headers(&mut self, host: &mut dyn Host, _end: bool) -> Next {
@@ -57,24 +57,36 @@ impl Filter for AiLog {
     }
 
     fn on_response_headers(&mut self, host: &mut dyn Host, end: bool) -> Next {
-        self.metering = self.asked.as_ref().filter(|_| !end).and_then(|asked| Metering::claim(host, asked));
-        if self.metering.is_some() { Next::Watch } else { Next::Pass }
+        self.metered = self.asked.as_ref().filter(|_| !end).and_then(|asked| claim(host, asked));
+        if self.metered.is_some() { Next::Watch } else { Next::Pass }
     }
 
     fn on_response_body(&mut self, host: &mut dyn Host, part: &[u8], end: bool) -> Next {
-        if let Some(metering) = &mut self.metering {
-            metering.feed(host, part, end);
+        if let Some(metered) = &mut self.metered {
+            metered.pass(host, part, end);
         }
         Next::Watch
     }
 
     fn on_done(&mut self, host: &mut dyn Host) {
-        if let Some(metering) = &self.metering {
-            metering.publish(host);
+        if let Some(metered) = &mut self.metered {
+            metered.settle(host);
         }
         let record = record::write(host, self.asked.as_ref());
         context::AI_LOG.set(host, &record);
     }
+}
+
+/// Meters the answer whose headers have just come, if it is a provider's, readable and still free. What is only
+/// fetched (`GET /v1/models`) costs no tokens.
+fn claim(host: &mut dyn Host, asked: &Asked) -> Option<Metered> {
+    if !asked.is_post() || context::METER.get(host).is_some() || context::ERROR.get(host).is_some() {
+        return None;
+    }
+    let headers = host.headers(Side::Response);
+    let readable = Shape::of(&headers) != Shape::Unread;
+    let expected = asked.expected(host);
+    readable.then(|| Metered::claim(host, AiLog::NAME, &headers, expected)).flatten()
 }
 
 #[cfg(test)]

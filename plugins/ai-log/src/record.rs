@@ -3,6 +3,7 @@
 use serde_json::Value;
 use sluice_core::context::{self, Fact};
 use sluice_core::filter::{Headers, Host, Side};
+use sluice_core::meter::Expected;
 use sluice_core::openai::Operation;
 use sluice_core::openai::error::ERROR_HEADER;
 
@@ -43,8 +44,24 @@ impl Asked {
     }
 
     /// What the request asks for, by its path.
-    pub(crate) fn operation(&self) -> Operation {
+    fn operation(&self) -> Operation {
         Operation::of_path(&self.path)
+    }
+
+    /// Whether it may ask a model.
+    pub(crate) fn is_post(&self) -> bool {
+        self.method == "POST"
+    }
+
+    /// What its answer will be.
+    pub(crate) fn expected(&self, host: &dyn Host) -> Expected {
+        let operation = context::OPERATION.get(host).map(|name| Operation::from_name(&name));
+        Expected {
+            operation: operation.unwrap_or_else(|| self.operation()),
+            strip: false,
+            began_ms: self.started_ms,
+            input_estimate: context::INPUT_ESTIMATE.number(host).unwrap_or(0),
+        }
     }
 }
 
@@ -78,6 +95,9 @@ pub(crate) fn write(host: &dyn Host, asked: Option<&Asked>) -> String {
 }
 
 fn who_and_where(record: &mut Object, host: &dyn Host, outcome: &Outcome) {
+    let provider = context::PROVIDER.get(host);
+    let model = context::PROVIDER_MODEL.get(host);
+    let (provider, model) = (provider.as_deref(), model.as_deref());
     let stream = context::STREAM.get(host).filter(|stream| matches!(stream.as_str(), "true" | "false"));
     record.json("stream", stream.as_deref());
     for (name, fact) in [
@@ -85,14 +105,14 @@ fn who_and_where(record: &mut Object, host: &dyn Host, outcome: &Outcome) {
         ("tier", context::TIER),
         ("model", context::MODEL),
         ("response_model", context::RESPONSE_MODEL),
-        ("provider", context::PROVIDER),
-        ("provider_model", context::PROVIDER_MODEL),
-        ("rule", context::RULE),
-        ("target", context::TARGET),
     ] {
         record.fact(name, host, fact);
     }
-    record.json("attempts", attempts(host, outcome).as_deref());
+    record.word("provider", provider);
+    record.word("provider_model", model);
+    record.fact("rule", host, context::RULE);
+    record.fact("target", host, context::TARGET);
+    record.json("attempts", attempts(host, outcome, provider, model).as_deref());
 }
 
 fn usage(record: &mut Object, host: &dyn Host) {
@@ -121,17 +141,22 @@ fn outcome(host: &dyn Host) -> Outcome {
         details: String::from_utf8_lossy(&details).into_owned(),
         stream_end: context::STREAM_END.get(host),
         error: context::ERROR.get(host),
-        error_header: host
-            .header(Side::Response, ERROR_HEADER)
-            .filter(|_| status >= 400)
+        error_header: (status >= 400)
+            .then(|| host.header(Side::Response, ERROR_HEADER))
+            .flatten()
             .and_then(|code| String::from_utf8(code).ok()),
     }
 }
 
 /// The list of attempts: those that `fallback` saw end, and the one that was running when the request ended.
-fn attempts(host: &dyn Host, outcome: &Outcome) -> Option<String> {
+fn attempts(
+    host: &dyn Host,
+    outcome: &Outcome,
+    provider: Option<&str>,
+    model: Option<&str>,
+) -> Option<String> {
     let ended = context::ATTEMPTS.get(host).and_then(|list| items(&list));
-    let running = running(host, outcome);
+    let running = running(host, outcome, provider, model);
     let items: Vec<_> = [ended, running].into_iter().flatten().filter(|items| !items.is_empty()).collect();
     (!items.is_empty()).then(|| format!("[{}]", items.join(",")))
 }
@@ -143,7 +168,12 @@ fn items(list: &str) -> Option<String> {
     Some(items.replace(['\n', '\r'], "")) // in JSON they stand only between values
 }
 
-fn running(host: &dyn Host, outcome: &Outcome) -> Option<String> {
+fn running(
+    host: &dyn Host,
+    outcome: &Outcome,
+    provider: Option<&str>,
+    model: Option<&str>,
+) -> Option<String> {
     let started_ms = context::ATTEMPT_START.number(host)?;
     // Where this attempt answered, or began later than that, the end is an earlier attempt's.
     let stale = |ended_ms: &u64| outcome.is_answered() || *ended_ms < started_ms;
@@ -151,8 +181,8 @@ fn running(host: &dyn Host, outcome: &Outcome) -> Option<String> {
     let broke = ended_ms.and_then(|_| context::ATTEMPT_BROKE.get(host));
     let ms = ended_ms.unwrap_or_else(|| host.now_ms()).saturating_sub(started_ms);
     let mut attempt = Object::default();
-    attempt.fact("provider", host, context::PROVIDER);
-    attempt.fact("model", host, context::PROVIDER_MODEL);
+    attempt.word("provider", provider);
+    attempt.word("model", model);
     attempt.fact("key", host, context::PROVIDER_KEY);
     attempt.number("status", Some(if outcome.is_answered() { outcome.status } else { 0 }));
     attempt.text("verdict", Some(outcome.verdict(broke.as_deref())));
@@ -186,7 +216,12 @@ impl Object {
     }
 
     fn fact(&mut self, name: &str, host: &dyn Host, fact: Fact) {
-        self.text(name, fact.get(host).as_deref().map(|value| clip(value, MAX_TEXT)));
+        self.word(name, fact.get(host).as_deref());
+    }
+
+    /// Text cut to [`MAX_TEXT`].
+    fn word(&mut self, name: &str, value: Option<&str>) {
+        self.text(name, value.map(|value| clip(value, MAX_TEXT)));
     }
 
     fn finish(mut self) -> String {

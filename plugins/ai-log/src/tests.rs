@@ -234,6 +234,7 @@ fn alone_it_meters_a_whole_answer_wherever_that_is_split() {
 #[test]
 fn a_stream_whose_client_leaves_is_metered_as_far_as_it_came() {
     let (mut filter, mut host) = begin(CHAT);
+    set(&mut host, &[(context::INPUT_ESTIMATE, "7")]);
     host.respond(&[(":status", "200"), ("content-type", "text/event-stream")]);
     filter.on_response_headers(&mut host, false);
     filter.on_response_body(
@@ -241,7 +242,6 @@ fn a_stream_whose_client_leaves_is_metered_as_far_as_it_came() {
         &STREAM.as_bytes()[..STREAM.find("data: {\"model\":\"m-1\",\"choices\":[]").unwrap()],
         false,
     );
-    set(&mut host, &[(context::INPUT_ESTIMATE, "7")]);
     envoy_says(&mut host, 200, 0x4000, "downstream_remote_disconnect");
     let record = parsed(&mut filter, &mut host);
     assert_eq!(
@@ -273,17 +273,32 @@ fn what_cannot_be_metered_is_left_alone() {
 }
 
 #[test]
-fn an_answer_too_large_to_keep_has_no_usage() {
+fn an_answer_too_large_to_read_has_its_usage_estimated() {
     let (mut filter, mut host) = begin(CHAT);
+    set(&mut host, &[(context::INPUT_ESTIMATE, "7")]);
     host.respond(&[(":status", "200"), ("content-type", "application/json")]);
     filter.on_response_headers(&mut host, false);
-    for _ in 0..40 {
-        filter.on_response_body(&mut host, &[b' '; 64 * 1024], false);
+    for _ in 0..9 {
+        filter.on_response_body(&mut host, &vec![b' '; 1024 * 1024], false);
     }
     filter.on_response_body(&mut host, WHOLE.as_bytes(), true);
     envoy_says(&mut host, 200, 0, "via_upstream");
     let record = parsed(&mut filter, &mut host);
-    assert_eq!((record["end"].as_str(), record.get("input_tokens")), (Some("complete"), None));
+    let tokens = ["input_tokens", "output_tokens"].map(|name| record[name].as_u64());
+    assert_eq!(tokens, [Some(7), Some(0)]);
+    assert_eq!(
+        (record["end"].as_str(), record["usage_source"].as_str()),
+        (Some("complete"), Some("estimated"))
+    );
+}
+
+#[test]
+fn alone_it_meters_json_of_any_kind() {
+    let (mut filter, mut host) = begin(CHAT);
+    host.respond(&[(":status", "200"), ("content-type", "application/vnd.api+json")]);
+    assert_eq!(filter.on_response_headers(&mut host, false), Next::Watch);
+    filter.on_response_body(&mut host, WHOLE.as_bytes(), true);
+    assert_eq!(parsed(&mut filter, &mut host)["output_tokens"], 3);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use sluice_core::content::RequestBody;
 use sluice_core::context::{self, Fact};
 use sluice_core::filter::{Headers, Host, Level, Next, Side};
-use sluice_core::meter::estimate;
+use sluice_core::meter::{Expected, estimate};
 use sluice_core::openai::Operation;
 use sluice_core::target::Target;
 
@@ -30,15 +30,17 @@ const ANSWER: &[Fact] = &[
 
 /// One attempt on its way to the provider.
 pub(crate) struct Attempt {
-    pub(crate) operation: Operation,
+    operation: Operation,
     /// Milliseconds since the epoch when it reached this filter.
-    pub(crate) began_ms: u64,
+    began_ms: u64,
     /// Tokens of its input, before the provider counts them.
-    pub(crate) input_estimate: u64,
+    input_estimate: u64,
     /// The answer's stream will hold usage that the client did not ask for.
-    pub(crate) forced_usage: bool,
+    forced_usage: bool,
     /// Model to put into the body.
     model: Option<String>,
+    /// [`context::PROVIDER_MODEL`] is published.
+    named: bool,
     /// It is not the request's first. The body is as the client sent it, the headers as the attempt before left
     /// them (Envoy 1.40).
     again: bool,
@@ -49,10 +51,9 @@ impl Attempt {
     /// Writes the head of the attempt for its provider, and tells what to do with its body.
     pub(crate) fn begin(host: &mut dyn Host, config: &Config, end: bool) -> (Self, Next) {
         let headers = host.headers(Side::Request);
-        let again = headers.text("x-envoy-attempt-count").is_some_and(|count| count != "1");
-        let path = client_path(host, &headers, again);
-        let path = path.as_str();
-        let mut attempt = Self::new(host, &headers, path, again);
+        let target = Target::of(host);
+        let (path, again) = client_path(host, &headers, target.as_ref());
+        let mut attempt = Self::new(host, &headers, &path, again);
         if again {
             forget(host);
             for name in config.headers.values().flatten().map(|(name, _)| name) {
@@ -63,11 +64,11 @@ impl Attempt {
         for name in egress::unwanted(&headers, &config.pass_headers, has_key) {
             host.remove_header(Side::Request, name);
         }
-        let Some(target) = Target::of(host) else {
+        let Some(target) = target else {
             warn_once(host, config);
             return (attempt, Next::Pass);
         };
-        attempt.aim(host, config, &target, path);
+        attempt.aim(host, config, &target, &path);
         let next = match attempt.body {
             RequestBody::Json | RequestBody::Form(_) if !end => Next::Whole { max_bytes: MAX_BODY_BYTES },
             _ => Next::Pass,
@@ -86,6 +87,7 @@ impl Attempt {
             input_estimate,
             forced_usage: false,
             model: None,
+            named: false,
             again,
             body: RequestBody::of(headers),
         }
@@ -104,7 +106,18 @@ impl Attempt {
         self.model = target.model.clone().or_else(|| context::BASE_MODEL.get(host)).or_else(in_path);
         context::PROVIDER.set(host, &target.provider);
         if let Some(model) = self.model.clone().or_else(|| context::MODEL.get(host)) {
+            self.named = true;
             context::PROVIDER_MODEL.set(host, &model);
+        }
+    }
+
+    /// What its answer will be.
+    pub(crate) const fn expected(&self) -> Expected {
+        Expected {
+            operation: self.operation,
+            strip: self.forced_usage,
+            began_ms: self.began_ms,
+            input_estimate: self.input_estimate,
         }
     }
 
@@ -131,7 +144,7 @@ impl Attempt {
     fn rewrite_json(&mut self, host: &mut dyn Host, body: &[u8]) -> Option<Vec<u8>> {
         let rewritten = body::rewrite(body, self.operation, self.model.as_deref())?;
         self.forced_usage = rewritten.forced_usage;
-        if self.model.is_none()
+        if !self.named
             && let Some(model) = &rewritten.model
         {
             context::PROVIDER_MODEL.set(host, model);
@@ -140,18 +153,24 @@ impl Attempt {
     }
 }
 
-/// The path as the client sent it: the first attempt notes it down for those that follow.
-fn client_path(host: &mut dyn Host, headers: &Headers, again: bool) -> String {
-    let noted = again.then(|| context::CLIENT_PATH.get(host)).flatten();
-    noted.unwrap_or_else(|| {
-        let path = headers.text(":path").unwrap_or_default();
+/// The path as the client sent it, and whether an earlier attempt has noted it down for this one.
+fn client_path(host: &mut dyn Host, headers: &Headers, target: Option<&Target>) -> (String, bool) {
+    let only_one = target.is_some_and(|target| target.attempts == 1);
+    if let Some(noted) = context::CLIENT_PATH.get(host).filter(|_| !only_one) {
+        return (noted, true);
+    }
+    let path = headers.text(":path").unwrap_or_default();
+    if !only_one {
         context::CLIENT_PATH.set(host, path);
-        path.to_owned()
-    })
+    }
+    (path.to_owned(), false)
 }
 
 /// Empties what an earlier attempt of the request has published of its answer.
 fn forget(host: &mut dyn Host) {
+    if context::METER.get(host).is_none() {
+        return;
+    }
     for fact in ANSWER {
         if fact.get(host).is_some() {
             fact.set(host, "");

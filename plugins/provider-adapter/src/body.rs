@@ -22,7 +22,8 @@ pub(crate) struct Rewritten {
 pub(crate) fn rewrite(body: &[u8], operation: Operation, model: Option<&str>) -> Option<Rewritten> {
     let request = Request::scan(body).ok()?;
     let streams = request.stream && matches!(operation, Operation::Chat | Operation::TextCompletion);
-    let forced_usage = streams && !request.options.last().is_some_and(|options| options.asks == Some(true));
+    let asks = request.options.last().is_some_and(|options| options.asks == Some(true));
+    let forced_usage = streams && !asks;
 
     let mut edits = Edits::default();
     if let Some(model) = model {

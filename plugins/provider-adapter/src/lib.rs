@@ -13,23 +13,20 @@
 //! Config   `{"providers": {"openai": {"headers": {"x-team": "search"}}}, "pass_headers": ["x-my-header"]}`
 //! Source   <https://platform.openai.com/docs/api-reference/chat-streaming>
 
-mod answer;
 mod attempt;
 mod body;
 mod config;
 mod egress;
 mod form;
-mod report;
 
 use std::rc::Rc;
 
 use sluice_core::config::Env;
 use sluice_core::filter::{Filter, Host, Next, Side};
+use sluice_core::meter::Metered;
 
-use crate::answer::Answer;
 use crate::attempt::Attempt;
 pub use crate::config::{Config, RawConfig};
-use crate::report::Report;
 
 sluice_host::register!(ProviderAdapter);
 
@@ -37,7 +34,7 @@ sluice_host::register!(ProviderAdapter);
 pub struct ProviderAdapter {
     config: Rc<Config>,
     attempt: Option<Attempt>,
-    metered: Option<(Answer, Report)>, // none: not answered yet, or nothing to meter
+    metered: Option<Metered>, // none: not answered yet, or nothing to meter
 }
 
 impl Filter for ProviderAdapter {
@@ -76,36 +73,30 @@ impl Filter for ProviderAdapter {
         let Some(attempt) = &self.attempt else {
             return Next::Pass;
         };
-        let Some(answer) = Answer::begin(&headers, attempt.operation, attempt.forced_usage) else {
+        let Some(metered) = Metered::claim(host, Self::NAME, &headers, attempt.expected()) else {
             return Next::Pass;
         };
-        if !report::claim(host, Self::NAME) {
-            return Next::Pass;
-        }
-        if answer.is_stripped() {
+        if metered.is_stripped() {
             host.remove_header(Side::Response, "content-length"); // it counts what the client will not get
         }
-        let mut report = Report::begin(host, attempt.began_ms, attempt.input_estimate, answer.is_stream());
-        report.settle(host, &answer.meter);
-        let next = if answer.is_opaque() { Next::Pass } else { Next::Watch };
-        self.metered = Some((answer, report));
+        let next = if metered.is_unread() { Next::Pass } else { Next::Watch };
+        self.metered = Some(metered);
         next
     }
 
     fn on_response_body(&mut self, host: &mut dyn Host, part: &[u8], end: bool) -> Next {
-        let Some((answer, report)) = &mut self.metered else {
+        let Some(metered) = &mut self.metered else {
             return Next::Pass;
         };
-        if let Some(body) = answer.take(part, end) {
+        if let Some(body) = metered.pass(host, part, end) {
             host.set_body(Side::Response, &body);
         }
-        report.update(host, &answer.meter, end);
         Next::Watch
     }
 
     fn on_done(&mut self, host: &mut dyn Host) {
-        if let Some((answer, mut report)) = self.metered.take() {
-            report.settle(host, &answer.meter);
+        if let Some(mut metered) = self.metered.take() {
+            metered.settle(host);
         }
     }
 }

@@ -287,6 +287,7 @@ fn a_json_answer_leaves_its_facts() {
         assert_eq!(next, Next::Watch);
         assert_eq!(pass(&mut filter, &mut host, parts), body.as_bytes());
         assert_eq!(usage(&host), "3 4   reported");
+        assert_eq!(fact(&host, context::STREAM_END), "complete");
         assert_eq!(
             (fact(&host, context::RESPONSE_MODEL), fact(&host, context::FINISH_REASON)),
             ("m".into(), "stop".into())
@@ -297,11 +298,12 @@ fn a_json_answer_leaves_its_facts() {
 
 #[test]
 fn a_json_answer_that_is_too_large_passes_with_its_usage_estimated() {
-    let mut host = host("/v1/embeddings", &[]);
+    let mut host = host(CHAT, &[]);
     let (mut filter, _) = answered(&mut host, "{}", JSON);
     let part = vec![b' '; 1 << 20];
     assert_eq!(pass(&mut filter, &mut host, [&part[..]; 9]).len(), 9 << 20);
     assert_eq!(usage(&host), "77 0   estimated");
+    assert_eq!(fact(&host, context::STREAM_END), "complete", "a document needs no terminator");
 }
 
 #[test]
@@ -315,8 +317,9 @@ fn what_cannot_be_read_or_is_no_answer_passes_unseen() {
         (
             &[(":status", "200"), ("content-type", "application/json"), ("content-encoding", "identity")],
             Next::Watch,
-            "77 0   estimated",
+            "    ", // it will be when it comes
         ),
+        (&[(":status", "200"), ("content-type", "application/vnd.api+json")], Next::Watch, "    "),
         (&[(":status", "200"), ("content-type", "audio/mpeg")], Next::Pass, "    "),
         (&[(":status", "200")], Next::Pass, "    "),
         (&[(":status", "429"), ("content-type", "application/json")], Next::Pass, "    "),
@@ -360,11 +363,9 @@ fn a_provider_cannot_write_our_headers_nor_tell_the_client_about_its_account() {
 
 #[test]
 fn a_failed_attempt_leaves_nothing_to_the_next() {
-    let mut host = host(CHAT, &[("x-envoy-attempt-count", "1")]);
+    let mut host = host(CHAT, &[]);
     let (mut first, _) = answered(&mut host, STREAM, EVENTS);
     pass(&mut first, &mut host, [&stream("chat-usage")[..]]);
-    host.request.retain(|(name, _)| name != "x-envoy-attempt-count");
-    host.request.push(("x-envoy-attempt-count".into(), b"2".to_vec()));
     filter("{}").on_request_headers(&mut host, false);
     first.on_done(&mut host); // in whichever order Envoy tells of it
     for name in [
@@ -383,7 +384,7 @@ fn a_failed_attempt_leaves_nothing_to_the_next() {
 fn running_estimates_are_published_while_the_stream_runs() {
     let mut host = host(CHAT, &[]);
     let (mut filter, _) = answered(&mut host, STREAM, EVENTS);
-    assert_eq!(usage(&host), "77 0   estimated");
+    assert_eq!(usage(&host), "    ", "nothing has come");
     let event = br#"data: {"choices":[{"delta":{"content":"four"}}]}"#;
     let event = [&event[..], b"\n\n"].concat();
     for (advance, want) in [(0, 1), (10, 1), (10, 1), (240, 4), (10, 4), (300, 6)] {
@@ -403,7 +404,7 @@ fn running_estimates_are_published_while_the_stream_runs() {
 
 #[test]
 fn a_later_attempt_starts_from_the_client_s_request() {
-    let mut host = host("/v1/chat/completions?a=1", &[("x-envoy-attempt-count", "1")]);
+    let mut host = host("/v1/chat/completions?a=1", &[]);
     let config = r#"{"providers":{"pai":{"headers":{"user-agent":"pai-only"}}},"pass_headers":["x-mine"]}"#;
     let body = br#"{"model": "gpt-4o"}"#;
     let mut first = filter(config);
@@ -411,7 +412,6 @@ fn a_later_attempt_starts_from_the_client_s_request() {
     first.on_request_body(&mut host, body, true);
     assert_eq!(host.request_header("user-agent").as_deref(), Some("pai-only"));
     // Envoy gives the next attempt the headers as this one left them, and the body as it came.
-    host.set_header(Side::Request, "x-envoy-attempt-count", "2");
     host.request_body = None;
     let next = Target { provider: "b".into(), host: "b".into(), path: "/b/v1".into(), ..Target::default() };
     host.set_attribute(&ATTRIBUTE.join("."), &next.to_metadata());
@@ -421,4 +421,15 @@ fn a_later_attempt_starts_from_the_client_s_request() {
     assert_eq!(host.request_header(":path").as_deref(), Some("/b/v1/chat/completions?a=1"));
     assert_eq!(host.request_header("user-agent"), None, "another provider's header");
     assert_eq!(host.request_body.as_deref(), Some(&body[..]), "set again, so that its length is corrected");
+}
+
+#[test]
+fn what_only_a_later_attempt_needs_is_not_noted_where_none_can_come() {
+    for (attempts, noted) in [(0, CHAT), (1, ""), (2, CHAT)] {
+        let mut host = host(CHAT, &[]);
+        let target = Target { provider: "p".into(), attempts, ..Target::default() };
+        host.set_attribute(&ATTRIBUTE.join("."), &target.to_metadata());
+        answered(&mut host, "{}", JSON);
+        assert_eq!(fact(&host, context::CLIENT_PATH), noted, "{attempts}");
+    }
 }

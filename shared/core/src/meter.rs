@@ -8,12 +8,15 @@ use crate::openai::Operation;
 use crate::sse::{self, Piece};
 
 mod body;
+mod metered;
+mod report;
 mod scan;
 mod seen;
 mod strip;
 mod usage;
 
 pub use body::{BodyVerdict, judge_body};
+pub use metered::{Expected, Metered};
 pub use seen::{Seen, StreamEnd};
 pub use strip::Strip;
 pub use usage::{MAX_COUNT, Source, Usage, estimate};
@@ -36,7 +39,6 @@ pub struct Meter {
     content: bool,
     terminated: bool,
     error: Option<String>,
-    invalid_events: u64,
 }
 
 impl Meter {
@@ -52,7 +54,6 @@ impl Meter {
             content: false,
             terminated: false,
             error: None,
-            invalid_events: 0,
         }
     }
 
@@ -113,12 +114,6 @@ impl Meter {
     #[must_use]
     pub const fn is_terminated(&self) -> bool {
         self.terminated
-    }
-
-    /// Events whose data was not one JSON object.
-    #[must_use]
-    pub const fn invalid_events(&self) -> u64 {
-        self.invalid_events
     }
 
     /// Whether the provider has reported all of input and output.
@@ -237,7 +232,6 @@ impl Meter {
             self.content = true;
             return Seen::Content;
         }
-        self.invalid_events = self.invalid_events.saturating_add(1);
         Seen::Invalid
     }
 }

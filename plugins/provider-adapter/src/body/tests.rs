@@ -60,31 +60,6 @@ fn a_stream_is_made_to_report_its_usage() {
             format!(r#"{{"stream":true,{USAGE},{USAGE}}}"#),
             true,
         ),
-        (
-            r#"{"stream":true,"stream_options":{"include_usage":false,"include_usage":true}}"#.into(),
-            r#"{"stream":true,"stream_options":{"include_usage":true,"include_usage":true}}"#.into(),
-            false,
-        ),
-        (
-            r#"{"stream":true,"stream_options":{"include_usage":true,"include_usage":0}}"#.into(),
-            r#"{"stream":true,"stream_options":{"include_usage":true,"include_usage":true}}"#.into(),
-            true,
-        ),
-        (
-            format!(r#"{{"stream":true,"stream_options":{{"include_usage":false}},{USAGE}}}"#),
-            format!(r#"{{"stream":true,{USAGE},{USAGE}}}"#),
-            false,
-        ),
-        (
-            r#"{"stream":true,"stream_options":{"include_usage":true,"Include_Usage":false}}"#.into(),
-            r#"{"stream":true,"stream_options":{"include_usage":true,"Include_Usage":true}}"#.into(),
-            false,
-        ),
-        (
-            r#"{"stream":true,"stream_options":{"INCLUDE_USAGE":[]}}"#.into(),
-            r#"{"stream":true,"stream_options":{"include_usage":true,"INCLUDE_USAGE":true}}"#.into(),
-            true,
-        ),
         (r#"{"stream":false}"#.into(), r#"{"stream":false}"#.into(), false),
         (r#"{"stream":"true"}"#.into(), r#"{"stream":"true"}"#.into(), false),
         ("{}".into(), "{}".into(), false),
@@ -92,6 +67,33 @@ fn a_stream_is_made_to_report_its_usage() {
         assert_eq!(chat(&body, None), (want, forced), "{body}");
         let other = rewrite(body.as_bytes(), Operation::Responses, None).unwrap();
         assert_eq!(other, Rewritten::default(), "{body}");
+    }
+}
+
+#[test]
+fn whichever_include_usage_a_reader_takes_it_is_true() {
+    for (options, want, forced) in [
+        (
+            r#"{"include_usage":false,"include_usage":true}"#,
+            r#"{"include_usage":true,"include_usage":true}"#,
+            false,
+        ),
+        (
+            r#"{"include_usage":true,"include_usage":0}"#,
+            r#"{"include_usage":true,"include_usage":true}"#,
+            true,
+        ),
+        (
+            r#"{"include_usage":true,"Include_Usage":false}"#,
+            r#"{"include_usage":true,"Include_Usage":true}"#,
+            false,
+        ),
+        (r#"{"INCLUDE_USAGE":[]}"#, r#"{"include_usage":true,"INCLUDE_USAGE":true}"#, true),
+    ] {
+        let body = |options| format!(r#"{{"stream":true,"stream_options":{options}}}"#);
+        assert_eq!(chat(&body(options), None), (body(want), forced), "{options}");
+        let body = |options| format!(r#"{{"stream":true,"stream_options":{options},{USAGE}}}"#);
+        assert_eq!(chat(&body(options), None), (body(want), false), "{options}");
     }
 }
 

@@ -3,29 +3,19 @@
 //! The record is written by a filter of the other stage, and when the client leaves in mid-stream it is written
 //! before this filter hears of it. So running estimates are published while the stream runs.
 
-use sluice_core::context::{self, Fact};
-use sluice_core::filter::Host;
-use sluice_core::meter::{Meter, Usage};
+use super::{Meter, Source, StreamEnd, Usage};
+use crate::context::{self, Fact};
+use crate::filter::Host;
 
 /// Estimates are published at most this often, in milliseconds: what a client that leaves may have had unseen.
 const EVERY_MS: u64 = 250;
 
-/// Claims the answer for the meter `name`. False if a filter nearer to the provider has it.
-pub(crate) fn claim(host: &mut dyn Host, name: &str) -> bool {
-    let free = context::METER.get(host).is_none_or(|meter| meter == name);
-    if free {
-        context::METER.set(host, name);
-    }
-    free
-}
-
 /// When the request began, and what has been published of its answer.
-pub(crate) struct Report {
-    /// Tokens of the input, where the provider does not say.
-    pub(crate) input_estimate: u64,
-    /// Milliseconds since the epoch from which the time to the first token counts.
-    pub(crate) began_ms: u64,
-    pub(crate) streams: bool,
+#[derive(Debug)]
+pub(super) struct Report {
+    began_ms: u64,
+    input_estimate: u64,
+    streams: bool,
     first_token: bool,
     model: bool,
     finish_reason: Option<String>,
@@ -35,10 +25,10 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn begin(host: &dyn Host, attempt_began_ms: u64, input_estimate: u64, streams: bool) -> Self {
+    pub(super) fn begin(host: &dyn Host, began_ms: u64, input_estimate: u64, streams: bool) -> Self {
         Self {
+            began_ms: context::STARTED.number(host).unwrap_or(began_ms),
             input_estimate,
-            began_ms: context::STARTED.number(host).unwrap_or(attempt_began_ms),
             streams,
             first_token: false,
             model: false,
@@ -49,8 +39,15 @@ impl Report {
         }
     }
 
-    /// Publishes what is new after a part of the answer; all of it at its `end`.
-    pub(crate) fn update(&mut self, host: &mut dyn Host, meter: &Meter, end: bool) {
+    /// Publishes what is new after a part of the answer; `ended` once it is known how it ends, all of it with the
+    /// `last` part.
+    pub(super) fn update(
+        &mut self,
+        host: &mut dyn Host,
+        meter: &Meter,
+        ended: Option<StreamEnd>,
+        last: bool,
+    ) {
         let now_ms = host.now_ms();
         if self.streams && !self.first_token && meter.has_content() {
             self.first_token = true;
@@ -64,12 +61,12 @@ impl Report {
             self.finish_reason = meter.finish_reason().map(str::to_owned);
             context::FINISH_REASON.set(host, self.finish_reason.as_deref().unwrap_or_default());
         }
-        if end || meter.error().is_some() || meter.is_terminated() {
-            context::STREAM_END.set(host, meter.end().name());
+        if let Some(end) = ended {
+            context::STREAM_END.set(host, end.name());
         }
         let reported = meter.has_usage() && !self.usage_reported;
         let due = meter.has_content() && now_ms.saturating_sub(self.usage_ms) >= EVERY_MS;
-        if end || reported || due || meter.is_terminated() {
+        if last || reported || due || meter.is_terminated() {
             self.usage_reported = meter.has_usage();
             self.usage_ms = now_ms;
             self.settle(host, meter);
@@ -77,7 +74,7 @@ impl Report {
     }
 
     /// Publishes usage as it stands.
-    pub(crate) fn settle(&mut self, host: &mut dyn Host, meter: &Meter) {
+    pub(super) fn settle(&mut self, host: &mut dyn Host, meter: &Meter) {
         let usage = meter.usage(self.input_estimate);
         let before = self.usage.replace(usage);
         let mut set = |fact: Fact, count: Option<u64>, old: Option<u64>| {
@@ -85,7 +82,8 @@ impl Report {
                 fact.set_number(host, count);
             }
         };
-        set(context::INPUT_TOKENS, Some(usage.input), before.map(|old| old.input));
+        let input_known = usage.source == Source::Reported || usage.input > 0;
+        set(context::INPUT_TOKENS, input_known.then_some(usage.input), before.map(|old| old.input));
         set(context::OUTPUT_TOKENS, Some(usage.output), before.map(|old| old.output));
         set(context::CACHED_TOKENS, usage.cached, before.and_then(|old| old.cached));
         set(context::REASONING_TOKENS, usage.reasoning, before.and_then(|old| old.reasoning));
