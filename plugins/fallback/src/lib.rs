@@ -15,7 +15,6 @@ mod config;
 mod failure;
 mod gate;
 mod phase;
-mod shape;
 
 use std::rc::Rc;
 

@@ -2,6 +2,7 @@
 
 use std::mem;
 
+use sluice_core::content::Shape;
 use sluice_core::context;
 use sluice_core::filter::{Headers, Host, Next, Side};
 use sluice_core::meter::StreamEnd;
@@ -13,7 +14,6 @@ use crate::attempt::Attempt;
 use crate::config::Until;
 use crate::failure::{Outcome, Part};
 use crate::gate::{Fault, Gate, Verdict, judge_whole};
-use crate::shape::Shape;
 
 /// Said to the client when a stream stops without its terminator.
 const UNTERMINATED: &str = "The provider ended the stream before it was complete.";
