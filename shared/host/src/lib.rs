@@ -4,16 +4,16 @@
 //!
 //! | trap (Envoy 1.40) | answer |
 //! | --- | --- |
-//! | a body that trailers follow never sees `end_of_stream` | trailers end the body ([`stream`]) |
+//! | a body that trailers follow never sees `end_of_stream` | trailers end the body (`stream`) |
 //! | headers with `end_of_stream` | an empty body that has ended |
 //! | while paused, `body_size` is the whole buffer | a filter is shown each byte once |
-//! | the SDK panics on an unexpected status, on an unknown context | own hostcalls ([`abi`]) and entry points ([`dispatch`]), which never do |
-//! | what was held of an attempt still comes after its headers made Envoy drop it | it passes unseen ([`dispatch`]) |
-//! | a callout that nobody answers gets a 503 or 504 of Envoy's own | told apart: `NotAnswered` ([`stream`]) |
+//! | the SDK panics on an unexpected status, on an unknown context | own hostcalls (`abi`) and entry points (`dispatch`), which never do |
+//! | what was held of an attempt still comes after its headers made Envoy drop it | it passes unseen (`dispatch`) |
+//! | a callout that nobody answers gets a 503 or 504 of Envoy's own | told apart: `NotAnswered` (`stream`) |
 //! | `set_buffer` refuses a part of a buffer | bodies are replaced whole |
 //! | a changed body keeps its old `content-length` | corrected while the headers are held |
-//! | shared data has no "only if absent": version 0 overwrites | a lock for first writes ([`shared`]) |
-//! | one timer per root context | shared out to streams ([`wake`]) |
+//! | shared data has no "only if absent": version 0 overwrites | a lock for first writes (`shared`) |
+//! | one timer per root context | shared out to streams (`wake`) |
 //! | a local reply or a resume runs other filters' callbacks | the host defers both until ours has returned |
 
 mod abi;
