@@ -122,7 +122,8 @@ fn a_certificate_is_looked_at_and_watched() {
     let file = directory.path().join("gateway.yaml");
     let loaded = sluice::check::load(&file, &CheckOptions::process());
     let gateway = loaded.gateway.unwrap_or_else(|| panic!("{}", loaded.report));
-    assert_eq!(gateway.tls.unwrap().key, directory.path().join("k.pem"));
+    let tls = gateway.tls.unwrap();
+    assert_eq!((tls.key, tls.digest.len()), (directory.path().join("k.pem"), 16));
     assert_eq!(loaded.files, ["c.pem", "k.pem", "a.key"].map(|name| directory.path().join(name)));
     std::fs::write(directory.path().join("k.pem"), cert).unwrap();
     let (status, _, err) = said(&sluice(directory.path(), &["check"]));
@@ -139,4 +140,21 @@ fn files_that_are_not_there_yet_are_watched() {
     let loaded = sluice::check::load(&directory.path().join("gateway.yaml"), &CheckOptions::process());
     assert!(loaded.gateway.is_none());
     assert_eq!(loaded.files, ["c.pem", "k.pem", "a.key"].map(|name| directory.path().join(name)));
+}
+
+#[test]
+fn a_renewed_certificate_or_key_has_another_digest() {
+    let pem = |what: &str, text: &str| format!("-----BEGIN {what}-----\n{text}\n-----END {what}-----\n");
+    let digest = |cert: &str, key: &str| {
+        let yaml = format!("tls: {{cert: c.pem, key: k.pem}}\n{GOOD}");
+        let (cert, key) = (pem("CERTIFICATE", cert), pem("PRIVATE KEY", key));
+        let files = [("gateway.yaml", yaml.as_str()), ("a.key", "sk"), ("c.pem", &cert), ("k.pem", &key)];
+        let directory = directory(&files);
+        let loaded = sluice::check::load(&directory.path().join("gateway.yaml"), &CheckOptions::process());
+        loaded.gateway.and_then(|gateway| gateway.tls).unwrap_or_else(|| panic!("{}", loaded.report)).digest
+    };
+    let old = digest("AA", "BB");
+    assert_eq!(digest("AA", "BB"), old);
+    assert_ne!(digest("AC", "BB"), old);
+    assert_ne!(digest("AA", "BC"), old);
 }

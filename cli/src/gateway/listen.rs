@@ -1,8 +1,10 @@
 //! Sections `listen`, `tls` and `admin`: where the gateway itself can be reached.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use sha2::{Digest as _, Sha256};
 use sluice_core::config::shown;
 
 use super::secret::{self, resolve};
@@ -17,6 +19,9 @@ pub struct Tls {
     pub cert: PathBuf,
     /// File of the private key in PEM.
     pub key: PathBuf,
+    /// First 16 hex digits of the SHA-256 of both files' contents: a renewed certificate has another. Tells nothing
+    /// of the key.
+    pub digest: String,
 }
 
 /// What the three sections say together.
@@ -96,23 +101,43 @@ fn tls(at: &Cursor<'_>, sources: &Sources<'_>) -> Option<Tls> {
     let key = fields.required("key", "the path of a PEM file with the private key");
     let cert = cert.and_then(|at| pem(&at, sources, "CERTIFICATE-----", "certificate"));
     let key = key.and_then(|at| {
-        let path = pem(&at, sources, "PRIVATE KEY-----", "private key")?;
-        secret::warn_if_readable_by_others(&at, &path);
-        Some(path)
+        let pem = pem(&at, sources, "PRIVATE KEY-----", "private key")?;
+        secret::warn_if_readable_by_others(&at, &pem.path);
+        Some(pem)
     });
     fields.finish();
-    Some(Tls { cert: cert?, key: key? })
+    let (cert, key) = (cert?, key?);
+    let digest = digest(&[&cert.text, &key.text]);
+    Some(Tls { cert: cert.path, key: key.path, digest })
+}
+
+/// What moves from one text to the next makes another digest.
+fn digest(texts: &[&str]) -> String {
+    let mut whole = Sha256::new();
+    for text in texts {
+        whole.update(Sha256::digest(text.as_bytes()));
+    }
+    whole.finalize().iter().take(8).fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// A file in PEM.
+struct Pem {
+    path: PathBuf,
+    text: String,
 }
 
 /// A file that holds `marker`. The text is not repeated unless it can be a path.
-fn pem(at: &Cursor<'_>, sources: &Sources<'_>, marker: &str, what: &str) -> Option<PathBuf> {
+fn pem(at: &Cursor<'_>, sources: &Sources<'_>, marker: &str, what: &str) -> Option<Pem> {
     let text = at.text("the path of a PEM file")?;
     if text.contains("-----") || text.contains('\n') {
         return at.refuse(format!("is a {what} itself; write it to a file and its path here"));
     }
     let path = resolve(text.strip_prefix("file:").unwrap_or(text), sources);
     match secret::content(&path, sources) {
-        Ok(text) if text.contains(marker) => Some(path),
+        Ok(text) if text.contains(marker) => Some(Pem { path, text }),
         Ok(_) => at.refuse(format!("holds no {what} in PEM; name a file with one")),
         Err(why) => at.refuse(format!("{why}; write the path of a PEM file")),
     }
