@@ -20,6 +20,7 @@ pub(super) fn look(root: &Cursor<'_>, gateway: &Gateway) {
     }
     timeouts(root, gateway);
     hold(root, gateway);
+    log(root);
     open_admin(root, gateway);
 }
 
@@ -165,6 +166,13 @@ fn timeouts(root: &Cursor<'_>, gateway: &Gateway) {
             "first_token",
             format!("is longer than request, which ends the wait first; write {request} or less"),
         );
+    }
+}
+
+/// Prompts are never logged yet, so their length does not matter.
+fn log(root: &Cursor<'_>) {
+    if let Some(at) = root.field("log").and_then(|log| log.field("max_chars")) {
+        at.warn("has no effect while `prompts` is off; remove it");
     }
 }
 
