@@ -101,17 +101,6 @@ pub fn mismatch<'a>(
     caller_mismatch(&rule.when, caller).or_else(|| request_mismatch(&rule.when, facts))
 }
 
-/// Index of the first rule before `index` that takes whatever that one would match, so that it never gets a
-/// request. Looks at one earlier rule at a time; `None` is no promise that requests can reach it.
-#[must_use]
-pub fn shadowed_by(rules: &[Rule], index: usize) -> Option<usize> {
-    let shadowed = rules.get(index)?;
-    let covers = |rule: &Rule| {
-        (rule.when == When::default() || rule.when == shadowed.when) && rule.models.covers(&shadowed.models)
-    };
-    rules.iter().take(index).position(covers)
-}
-
 /// The condition on the caller that does not hold.
 pub(crate) fn caller_mismatch<'a>(when: &'a When, caller: &Caller<'_>) -> Option<Mismatch<'a>> {
     if let Some(tier) = when.tier.as_deref().filter(|tier| caller.tier != Some(*tier)) {

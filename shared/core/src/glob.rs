@@ -99,12 +99,6 @@ impl GlobSet {
     pub fn iter(&self) -> impl Iterator<Item = &Glob> {
         self.0.iter()
     }
-
-    /// Whether each of `other`'s globs is certainly covered by one of these; see [`Glob::covers`].
-    #[must_use]
-    pub fn covers(&self, other: &Self) -> bool {
-        other.0.iter().all(|theirs| self.0.iter().any(|ours| ours.covers(theirs)))
-    }
 }
 
 impl Token {

@@ -34,20 +34,6 @@ fn a_rule_says_why_it_does_not_match() {
     }
 }
 
-#[test]
-fn a_rule_behind_a_wider_one_is_found() {
-    let rule = |glob: &str, when: Value| json!({"match": [glob], "when": when, "targets": [target("t")]});
-    let config = config(json!([
-        rule("gpt-4*", json!({"tier": "gold"})),
-        rule("gpt-*", json!({})),
-        rule("gpt-4o", json!({"tier": "gold"})),
-        rule("{gpt-5,o3}", json!({})),
-        rule("gpt-5", json!({"has": ["tools"]})),
-    ]));
-    let shadows: Vec<_> = (0..6).map(|index| shadowed_by(&config.rules, index)).collect();
-    assert_eq!(shadows, [None, None, Some(0), None, Some(1), None]);
-}
-
 fn picked(weights: &[u32], user: &str, request_id: &str) -> String {
     let targets: Vec<_> = weights
         .iter()

@@ -117,8 +117,6 @@ fn a_set_matches_where_one_of_its_globs_does() {
     let set = GlobSet::parse(&["qwen-*", "deepseek-*"]).unwrap();
     assert!(set.matches("qwen-max") && set.matches("deepseek-r1") && !set.matches("gpt-4"));
     assert!(!GlobSet::default().matches(""));
-    assert!(set.covers(&GlobSet::parse(&["deepseek-r1", "qwen-*"]).unwrap()));
-    assert!(!set.covers(&GlobSet::parse(&["deepseek-r1", "*"]).unwrap()));
     let (index, error) = GlobSet::parse(&["a", "b["]).unwrap_err();
     assert_eq!((index, error.column), (1, 2));
 }
