@@ -29,7 +29,7 @@ pub struct Seen {
     pub late: usize,
     /// Bytes in all parts.
     pub bytes: usize,
-    /// All parts in one, up to [`MAX_TEXT`].
+    /// All parts in one, up to 2,000 bytes or a little more.
     pub text: String,
 }
 

@@ -33,7 +33,7 @@ fn a_route_may_have_a_configuration_of_its_own() {
 fn a_bad_configuration_is_refused_in_words() {
     for (root, config, word) in [
         ("probe", json!({"as": ""}), "probe: as: must not be empty"),
-        ("twin", json!({"as": "x", "colour": 1}), "twin: colour: unknown field `colour`"),
+        ("twin", json!({"as": "x", "colour": 1}), "unknown field `colour`"),
         ("probe", json!([]), "probe: configuration is not a JSON object"),
         (
             "probe",
