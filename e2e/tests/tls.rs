@@ -5,6 +5,7 @@ use sluice_e2e::client::Reply;
 use sluice_e2e::gateway::{Gateway, Options};
 use sluice_e2e::tls::Authority;
 use sluice_e2e::upstream::Upstream;
+use sluice_e2e::wait;
 
 /// A gateway whose root certificates are those of `authority`.
 fn gateway(authority: &Authority, provider: &Upstream) -> Gateway {
@@ -52,4 +53,28 @@ fn a_provider_with_anothers_name_gets_nothing() {
     let provider = Upstream::start_tls("a", authority.server(&["other.test"]));
     let reply = gateway(&authority, &provider).chat(&bed::chat_body("impostor"));
     assert_not_trusted(&reply, &provider);
+}
+
+#[test]
+fn clients_may_come_over_tls_and_a_renewed_certificate_is_shown_live() {
+    let (before, after) = (Authority::new(), Authority::new());
+    let provider = Upstream::start("a");
+    let (certificate, key) = before.certificate(&["gateway.test"]);
+    let gateway = Options::default().file("cert.pem", &certificate).file("key.pem", &key).start(&format!(
+        "providers: {{a: {{url: \"{}\"}}}}
+models: [{{match: listed, targets: [{{provider: a}}]}}]
+tls: {{cert: cert.pem, key: key.pem}}
+",
+        provider.url()
+    ));
+    let ask = |authority: &Authority| authority.get(gateway.address(), "gateway.test", "/v1/models");
+    let answer = ask(&before).expect("a server that proves its name");
+    assert!(answer.contains("\"listed\""), "{answer}");
+    assert!(ask(&after).is_err(), "nobody has vouched for it yet");
+
+    let (certificate, key) = after.certificate(&["gateway.test"]);
+    gateway.replace("key.pem", &key);
+    gateway.replace("cert.pem", &certificate);
+    let renewed = wait::until("the renewed certificate", || ask(&after).ok());
+    assert!(renewed.contains("\"listed\""), "{renewed}");
 }

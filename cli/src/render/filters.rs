@@ -86,6 +86,7 @@ pub(super) fn wasm(plugin: &Plugin, rendering: &Rendering<'_>, environment: &[St
             "allow_on_headers_stop_iteration": true,
             "#1": "A trap costs its own request a 503; the next is served by a new VM.",
             "failure_policy": "FAIL_RELOAD",
+            "reload_config": {"backoff": {"base_interval": "0.1s"}},
             "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": config + "\n"},
             "vm_config": vm,
         },

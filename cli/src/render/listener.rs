@@ -41,7 +41,7 @@ pub(super) fn listener(gateway: &Gateway, plugins: &[Plugin], rendering: &Render
             json!({"name": "envoy.transport_sockets.tls", "typed_config": context}),
         );
     }
-    json!({
+    let mut listener = json!({
         "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
         "name": "gateway",
         "address": {"socket_address": {
@@ -50,7 +50,16 @@ pub(super) fn listener(gateway: &Gateway, plugins: &[Plugin], rendering: &Render
         "#": "A body is held to be routed and sent again: the limit on it is the filters', this one lies above.",
         "per_connection_buffer_limit_bytes": gateway.max_request_body.saturating_add(HEADROOM),
         "filter_chains": [chain],
-    })
+    });
+    if let (Some(tls), Value::Object(listener)) = (&gateway.tls, &mut listener) {
+        listener.insert(
+            "#1".into(),
+            "A renewed certificate is another listener, so Envoy reads the files again.".into(),
+        );
+        listener
+            .insert("metadata".into(), json!({"filter_metadata": {"sluice": {"certificate": tls.digest}}}));
+    }
+    listener
 }
 
 fn connection_manager(gateway: &Gateway, plugins: &[Plugin], rendering: &Rendering<'_>) -> Value {

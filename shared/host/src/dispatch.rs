@@ -163,7 +163,7 @@ mod entry {
         act(context, |stream| stream.on_trailers(Side::Response))
     }
 
-    /// Comes for every callout that was sent, also when its stream is gone.
+    /// May come for a stream that is gone.
     #[unsafe(no_mangle)]
     extern "C" fn proxy_on_http_call_response(_: u32, token: u32, _: u32, body_size: usize, _: u32) {
         let context = CALLOUTS.with_borrow_mut(|callouts| callouts.remove(&token));
@@ -192,6 +192,7 @@ mod entry {
     extern "C" fn proxy_on_delete(context: u32) {
         let gone = STREAMS.with_borrow_mut(|streams| streams.remove(&context));
         let root = ROOTS.with_borrow_mut(|roots| roots.remove(&context));
+        CALLOUTS.with_borrow_mut(|callouts| callouts.retain(|_, waits| *waits != context));
         // Dropped here, where nothing is borrowed.
         drop((gone, root));
     }
