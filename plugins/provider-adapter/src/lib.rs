@@ -4,10 +4,11 @@
 //!
 //! Reads    the endpoint's [`Target`](sluice_core::target::Target); the request body, JSON or multipart, held
 //!          whole; the answer, JSON or events, as it passes. Facts `ai.operation`, `ai.base_model`, `ai.model`,
-//!          `ai.provider_key`, `ai.input_estimate`, `ai.started_ms`.
+//!          `ai.client_path`, `ai.provider_key`, `ai.input_estimate`, `ai.started_ms`.
 //! Writes   `:path`, `:authority`, `model` and `stream_options.include_usage`; removes request headers that are
 //!          not on the egress list, `x-ai-*`, `x-envoy-*`, `x-sluice-error`, `set-cookie`, `openai-organization`
-//!          and `openai-project` of the answer, and usage events that the client did not ask for. Facts `ai.provider`, `ai.provider_model`, `ai.meter`, `ai.usage.*`, `ai.ttft_ms`,
+//!          and `openai-project` of the answer, and usage events that the client did not ask for. Facts
+//!          `ai.client_path`, `ai.provider`, `ai.provider_model`, `ai.meter`, `ai.usage.*`, `ai.ttft_ms`,
 //!          `ai.response_model`, `ai.finish_reason`, `ai.stream_end`.
 //! Replies  never.
 //! Config   `{"providers": {"openai": {"headers": {"x-team": "search"}}}, "pass_headers": ["x-my-header"]}`
