@@ -260,6 +260,27 @@ fn member(doc: &[u8], name: &str) -> Span {
 }
 
 #[test]
+fn a_name_in_other_letters_is_alike() {
+    for (raw, like, is) in [
+        (r#""stream""#, true, true),
+        (r#""STREAM""#, true, false),
+        (r#""\u0053trea\u006d""#, true, false),
+        (r#""\u017ftream""#, true, false),
+        ("\"\u{17f}tream\"", true, false),
+        (r#""streams""#, false, false),
+        (r#""strea""#, false, false),
+        (r#""stream\q""#, false, false),
+        (r#""ştream""#, false, false),
+        (r#""""#, false, false),
+    ] {
+        let text = Reader::new(raw.as_bytes()).string().unwrap();
+        assert_eq!((text.is_like("stream"), text.is("stream")), (like, is), "{raw}");
+    }
+    assert!(Reader::new("\"\u{212a}ey\"".as_bytes()).string().unwrap().is_like("key"));
+    assert!(!Reader::new(b"\"strea\xff\"").string().unwrap().is_like("stream"));
+}
+
+#[test]
 fn a_removed_member_takes_one_comma_with_it() {
     for (doc, want) in [
         (r#"{"u":null}"#, r#"{}"#),
