@@ -139,7 +139,7 @@ pub enum Level {
 }
 
 /// Everything a filter may ask of the proxy. Its only implementations are `sluice_host::Envoy` and
-/// [`crate::testing::FakeHost`]. Reading costs about 1 µs a call (the host re-enters the module to allocate),
+/// `FakeHost` (feature `testing`). Reading costs about 1 µs a call (the host re-enters the module to allocate),
 /// writing 0.3 µs: read once and keep.
 pub trait Host {
     /// All headers of `side`; empty when that side has not begun.
