@@ -306,3 +306,14 @@ fn one_connection_may_use_many_keys() {
     }
     assert_eq!((count(&provider, "sk-one-canary"), count(&provider, "sk-two-canary")), (2, 2));
 }
+
+#[test]
+fn a_key_whose_file_comes_late_is_taken_up_when_it_comes() {
+    let provider = Upstream::start("a");
+    let gateway = Gateway::start(&yaml(&provider, "[sk-first]", "round_robin"));
+    gateway.rewrite(&yaml(&provider, "[\"file:late.key\"]", "round_robin"));
+    wait::until("the missing file to be reported", || gateway.stderr().contains("not applied").then_some(()));
+    assert_eq!(gateway.chat(&bed::chat_body("before")).status, 200);
+    gateway.replace("late.key", "sk-late");
+    ask_until_used(&gateway, &provider, "sk-late");
+}

@@ -208,6 +208,9 @@ fn a_bad_configuration_is_refused_in_words() {
             json!({"providers": {"a": {"keys": [{"key": {"value": "sk-canary\n"}}]}}}),
             "control character",
         ),
+        ("key-rotation", json!({"providers": {"a": {"keys": ["sk-canary"]}}}), "keys[0]"),
+        ("key-rotation", json!({"providers": {"a": {"keys": [{"key": "sk-canary"}]}}}), "keys[0].key"),
+        ("key-rotation", json!({"providers": {"a": {"keys": [{"sk-canary": 1}]}}}), "keys[0]"),
         ("provider-adapter", json!({"providers": []}), "providers"),
         ("fallback", json!({"retry_on": [999]}), "retry_on"),
     ] {

@@ -83,12 +83,17 @@ pub(crate) fn write(host: &dyn Host, asked: Option<&Asked>) -> String {
         record.text("operation", Some(operation.as_deref().unwrap_or(asked.operation().name())));
     }
     who_and_where(&mut record, host, &outcome);
-    usage(&mut record, host);
+    let counts = counts(&outcome);
+    if counts {
+        usage(&mut record, host);
+    }
     // Milliseconds of the clock, like `ttft_ms` and those of the attempts, so that no part exceeds the whole.
     let duration_ms = asked.map(|asked| host.now_ms().saturating_sub(asked.started_ms));
     record.number("duration_ms", duration_ms);
     record.number("status", Some(outcome.status));
-    record.fact("finish_reason", host, context::FINISH_REASON);
+    if counts {
+        record.fact("finish_reason", host, context::FINISH_REASON);
+    }
     record.text("error", outcome.error_code().map(|code| clip(code, MAX_TEXT)));
     record.text("end", Some(outcome.end().name()));
     record.finish()
@@ -100,12 +105,8 @@ fn who_and_where(record: &mut Object, host: &dyn Host, outcome: &Outcome) {
     let (provider, model) = (provider.as_deref(), model.as_deref());
     let stream = context::STREAM.get(host).filter(|stream| matches!(stream.as_str(), "true" | "false"));
     record.json("stream", stream.as_deref());
-    for (name, fact) in [
-        ("consumer", context::CONSUMER),
-        ("tier", context::TIER),
-        ("model", context::MODEL),
-        ("response_model", context::RESPONSE_MODEL),
-    ] {
+    for (name, fact) in [("consumer", context::CONSUMER), ("tier", context::TIER), ("model", context::MODEL)]
+    {
         record.fact(name, host, fact);
     }
     record.word("provider", provider);
@@ -113,6 +114,12 @@ fn who_and_where(record: &mut Object, host: &dyn Host, outcome: &Outcome) {
     record.fact("rule", host, context::RULE);
     record.fact("target", host, context::TARGET);
     record.json("attempts", attempts(host, outcome, provider, model).as_deref());
+}
+
+/// Whether the record tells what the provider said. In an attempt that failed that is not what the client got, nor
+/// what it pays for.
+fn counts(outcome: &Outcome) -> bool {
+    outcome.is_answered() || outcome.status == 0
 }
 
 fn usage(record: &mut Object, host: &dyn Host) {

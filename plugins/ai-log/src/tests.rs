@@ -107,6 +107,30 @@ fn the_record_of_a_request_that_was_retried() {
 }
 
 #[test]
+fn what_a_failed_attempt_said_is_not_in_the_record() {
+    let (mut filter, mut host) = begin(CHAT);
+    set(
+        &mut host,
+        &[
+            (context::METER, "provider-adapter"),
+            (context::RESPONSE_MODEL, "m-1"),
+            (context::OUTPUT_TOKENS, "3"),
+            (context::USAGE_SOURCE, "reported"),
+            (context::FINISH_REASON, "stop"),
+            (context::ERROR, "upstream_error"),
+        ],
+    );
+    host.respond(&[(":status", "502"), ("x-sluice-error", "upstream_error")]);
+    filter.on_response_headers(&mut host, false);
+    envoy_says(&mut host, 502, 0, "upstream_error");
+    let record = record(&mut filter, &mut host);
+    assert!(record.contains(r#""error":"upstream_error""#), "{record}");
+    for said in ["m-1", "tokens", "usage", "finish"] {
+        assert!(!record.contains(said), "{said} in {record}");
+    }
+}
+
+#[test]
 fn the_record_of_a_refused_request() {
     let (mut filter, mut host) = begin(CHAT);
     set(&mut host, &[(context::ERROR, "model_not_found"), (context::MODEL, "gpt-5")]);

@@ -99,10 +99,10 @@ impl Pool {
         self.keys.iter().any(|key| key.fingerprint == fingerprint)
     }
 
-    /// The next key to use: one that does not rest, if possible one that has not `failed` in this request (comma
+    /// The next key to use: one that does not rest, if possible one that has not been `tried` in this request (comma
     /// separated fingerprints); with all resting, the one whose rest ends first. `None` without keys.
-    pub(crate) fn pick(&self, rests: &Rests, failed: &str, now_ns: u64) -> Option<Lease> {
-        let candidates = self.candidates(rests, failed, now_ns / 1_000_000);
+    pub(crate) fn pick(&self, rests: &Rests, tried: &str, now_ns: u64) -> Option<Lease> {
+        let candidates = self.candidates(rests, tried, now_ns / 1_000_000);
         let key = match self.rotation {
             Rotation::RoundRobin => candidates.iter().min_by_key(|key| key.last_turn.get()),
             Rotation::LeastUsed => candidates.iter().min_by_key(|key| (key.open.get(), key.last_turn.get())),
@@ -114,8 +114,8 @@ impl Pool {
         Some(Lease::new(key))
     }
 
-    fn candidates(&self, rests: &Rests, failed: &str, now_ms: u64) -> Vec<&Rc<Key>> {
-        let fresh = |key: &Key| !has_failed(failed, &key.fingerprint);
+    fn candidates(&self, rests: &Rests, tried: &str, now_ms: u64) -> Vec<&Rc<Key>> {
+        let fresh = |key: &Key| !was_tried(tried, &key.fingerprint);
         let rest_ms = |key: &Key| rests.until_ms(&key.fingerprint, now_ms);
         let awake: Vec<_> = self.keys.iter().filter(|key| rest_ms(key).is_none()).collect();
         let best: Vec<_> = awake.iter().copied().filter(|key| fresh(key)).collect();
@@ -159,16 +159,16 @@ fn heaviest<'a>(candidates: &'a [&'a Rc<Key>]) -> Option<&'a &'a Rc<Key>> {
     Some(best)
 }
 
-fn has_failed(failed: &str, fingerprint: &str) -> bool {
-    failed.split(',').any(|other| other == fingerprint)
+fn was_tried(tried: &str, fingerprint: &str) -> bool {
+    tried.split(',').any(|other| other == fingerprint)
 }
 
-/// The list of failed keys with `fingerprint` in it; `None` if it already is.
-pub(crate) fn with_failed(failed: &str, fingerprint: &str) -> Option<String> {
-    match failed {
-        _ if has_failed(failed, fingerprint) => None,
+/// The list of tried keys with `fingerprint` in it; `None` if it already is.
+pub(crate) fn with_tried(tried: &str, fingerprint: &str) -> Option<String> {
+    match tried {
+        _ if was_tried(tried, fingerprint) => None,
         "" => Some(fingerprint.to_owned()),
-        _ => Some(format!("{failed},{fingerprint}")),
+        _ => Some(format!("{tried},{fingerprint}")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The filter against a fake host: one attempt after the other, on several workers.
 
 use sluice_core::config::RouteConfigs;
-use sluice_core::context::{FAILED_KEYS, PROVIDER_KEY};
+use sluice_core::context::{PROVIDER_KEY, TRIED_KEYS};
 use sluice_core::filter::Level;
 use sluice_core::target;
 use sluice_core::testing::FakeHost;
@@ -128,8 +128,21 @@ fn what_the_provider_answers_decides_for_how_long_the_key_rests() {
         answer(&mut filter, &mut host, headers, body);
         let until_ms = Rests::read(&host, "openai").until_ms(&key, host.now_ms());
         assert_eq!(until_ms.unwrap_or(7), want_ms + 7, "{name}");
-        assert_eq!(FAILED_KEYS.get(&host), (want_ms > 0).then_some(key), "{name}");
     }
+}
+
+#[test]
+fn the_next_attempt_takes_another_key_whatever_the_failure() {
+    let (config, mut host) = (two_keys(), FakeHost::default());
+    request(&mut host, "openai");
+    let mut used = Vec::new();
+    for status in ["500", "503", "500"] {
+        let (mut filter, _) = attempt(&config, &mut host);
+        used.push(PROVIDER_KEY.get(&host).unwrap());
+        answer(&mut filter, &mut host, &[(":status", status)], "");
+    }
+    assert_ne!(used[0], used[1]);
+    assert_eq!(TRIED_KEYS.get(&host).unwrap(), format!("{},{}", used[0], used[1]), "both, and neither twice");
 }
 
 #[test]

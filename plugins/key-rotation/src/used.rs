@@ -19,20 +19,24 @@ pub(crate) struct Used {
 
 impl Used {
     /// Picks a key of `provider`; `None` if it takes none.
-    pub(crate) fn pick(config: &Config, host: &dyn Host, provider: String) -> Option<Self> {
+    pub(crate) fn pick(config: &Config, host: &mut dyn Host, provider: String) -> Option<Self> {
         let pool = Rc::clone(config.providers.get(&provider)?);
-        let rests = if pool.has_choice() { Rests::read(host, &provider) } else { Rests::default() };
-        let failed = context::FAILED_KEYS.get(host).unwrap_or_default();
-        let lease = pool.pick(&rests, &failed, host.now_ns())?;
+        if !pool.has_choice() {
+            let lease = pool.pick(&Rests::default(), "", host.now_ns())?;
+            return Some(Self { provider, pool, lease });
+        }
+        let rests = Rests::read(host, &provider);
+        let tried = context::TRIED_KEYS.get(host).unwrap_or_default();
+        let lease = pool.pick(&rests, &tried, host.now_ns())?;
+        // Should this attempt fail, for whatever reason, the next takes another key while there is one.
+        if let Some(tried) = pool::with_tried(&tried, &lease.fingerprint) {
+            context::TRIED_KEYS.set(host, &tried);
+        }
         Some(Self { provider, pool, lease })
     }
 
-    /// Rests the key for all workers, and keeps this request's next attempts off it.
+    /// Rests the key for all workers.
     pub(crate) fn rest(&self, host: &mut dyn Host, verdict: &Verdict) {
-        let failed = context::FAILED_KEYS.get(host).unwrap_or_default();
-        if let Some(failed) = pool::with_failed(&failed, &self.lease.fingerprint) {
-            context::FAILED_KEYS.set(host, &failed);
-        }
         rest::begin(host, &self.provider, &self.pool, &self.lease.fingerprint, verdict);
     }
 }

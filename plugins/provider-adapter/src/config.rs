@@ -30,7 +30,7 @@ struct RawProvider {
 
 /// A header's value: text, or a secret.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "must be text, or {\"env\": NAME} or {\"value\": SECRET}")]
 enum RawValue {
     Text(String),
     Secret(SecretSource),

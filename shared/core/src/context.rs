@@ -62,8 +62,9 @@ facts! {
     PROVIDER_MODEL = "ai.provider_model";
     /// First 8 hex digits of the SHA-256 of the provider key in use; empty without one. Written by `key-rotation`.
     PROVIDER_KEY = "ai.provider_key";
-    /// Provider keys that failed in this request, comma separated. Written by `key-rotation`.
-    FAILED_KEYS = "ai.failed_keys";
+    /// Provider keys that this request has been tried with, by fingerprint, comma separated; absent where a provider
+    /// has but one. Written by `key-rotation`.
+    TRIED_KEYS = "ai.tried_keys";
     /// Model the provider says it answered with. Written by the meter.
     RESPONSE_MODEL = "ai.response_model";
     /// Name of the filter that meters this response; whoever sees the response first claims it.

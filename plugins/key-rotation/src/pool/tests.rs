@@ -118,7 +118,7 @@ fn the_list_of_failed_keys_names_each_once() {
     for (list, key, want) in
         [("", "a", Some("a")), ("a", "b", Some("a,b")), ("a,b", "b", None), ("ab", "b", Some("ab,b"))]
     {
-        assert_eq!(with_failed(list, key).as_deref(), want, "{list} + {key}");
+        assert_eq!(with_tried(list, key).as_deref(), want, "{list} + {key}");
     }
 }
 
