@@ -109,6 +109,9 @@ fn who_and_where(record: &mut Object, host: &dyn Host, outcome: &Outcome) {
     {
         record.fact(name, host, fact);
     }
+    if counts(outcome) {
+        record.fact("response_model", host, context::RESPONSE_MODEL);
+    }
     record.word("provider", provider);
     record.word("provider_model", model);
     record.fact("rule", host, context::RULE);
