@@ -9,9 +9,6 @@ use crate::gate::Fault;
 use crate::phase::Phase;
 use crate::{Fallback, RETRY_HEADER};
 
-/// How long a failed attempt waits for something of its body, in milliseconds. It mostly comes with the headers.
-const BODY_WAIT_MS: u64 = 100;
-
 /// Which part of an answer is at hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -19,69 +16,69 @@ pub(crate) enum Part {
     Body { end: bool },
 }
 
-impl Part {
-    const fn is_end(self) -> bool {
-        let (Self::Headers { end } | Self::Body { end }) = self;
-        end
+/// Why an attempt failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: u16,
+    /// In the record.
+    verdict: String,
+    /// In the message to the client.
+    words: String,
+}
+
+impl Failure {
+    pub(crate) fn of_status(status: u16) -> Self {
+        Self { status, verdict: format!("status_{status}"), words: format!("status {status}") }
     }
 }
 
-/// How an attempt failed, and whether another may follow.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    last: bool,
-    verdict: String,
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self { status: 200, verdict: fault.name().to_owned(), words: fault.words().to_owned() }
+    }
 }
 
 impl Fallback {
-    pub(crate) fn fault(&mut self, host: &mut dyn Host, attempt: &Attempt, fault: Fault, part: Part) -> Next {
-        self.fail(host, attempt, 200, fault.name(), fault.words(), part)
-    }
-
+    /// Hands the attempt back to Envoy for another; the last one is answered here, for a reply made in this stage
+    /// is final.
     pub(crate) fn fail(
         &mut self,
         host: &mut dyn Host,
         attempt: &Attempt,
-        status: u16,
-        verdict: &str,
-        words: &str,
+        failure: impl Into<Failure>,
         part: Part,
     ) -> Next {
-        attempt.close(host, status, verdict);
-        attempt.lament(host, words);
-        let outcome = Outcome { last: attempt.is_last(), verdict: verdict.to_owned() };
-        if part == (Part::Headers { end: false }) {
-            // A filter before us may have held a body and let it go with the headers. It reaches us next: were the
-            // attempt ended now, it would reach a context that is gone, which traps the VM (Envoy 1.40).
-            host.wake_after(BODY_WAIT_MS);
-            self.phase = Phase::Failing { outcome };
-            return Next::Hold;
-        }
-        self.end_attempt(host, &outcome, part)
-    }
-
-    /// Hands the attempt back to Envoy for another; the last one is answered here, for a reply made in this stage
-    /// is final.
-    pub(crate) fn end_attempt(&mut self, host: &mut dyn Host, outcome: &Outcome, part: Part) -> Next {
+        let failure = failure.into();
+        attempt.close(host, failure.status, &failure.verdict);
+        attempt.lament(host, &failure.words);
         let code = Code::UpstreamError;
         let tried = context::TRIED.get(host).unwrap_or_default();
         let message = format!("No provider answered. Tried: {tried}.");
-        self.phase = Phase::Failed;
-        if outcome.last {
+        if attempt.is_last() {
             let mut reply = LocalReply::error(code, None, &message);
             reply.headers.extend(retry_after(host));
             return Next::Reply(reply);
         }
         host.set_header(Side::Response, ":status", &code.status().to_string());
-        host.set_header(Side::Response, RETRY_HEADER, &outcome.verdict);
+        host.set_header(Side::Response, RETRY_HEADER, &failure.verdict);
         host.set_header(Side::Response, ERROR_HEADER, code.name());
         host.set_header(Side::Response, "content-type", "application/json");
         host.remove_header(Side::Response, "content-encoding");
         host.remove_header(Side::Response, "content-length");
-        if let Part::Body { .. } = part {
-            host.set_body(Side::Response, code.body(None, &message).as_bytes());
+        self.phase = Phase::Failed { body: code.body(None, &message).into_bytes() };
+        match part {
+            Part::Headers { end: true } => Next::Pass,
+            Part::Headers { end: false } => Next::Watch,
+            Part::Body { end } => self.replace(host, end),
         }
-        if part.is_end() { Next::Pass } else { Next::Watch }
+    }
+
+    /// Puts the error in the place of the provider's body, should Envoy not try again after all.
+    pub(crate) fn replace(&mut self, host: &mut dyn Host, end: bool) -> Next {
+        if let Phase::Failed { body } = &mut self.phase {
+            host.set_body(Side::Response, &std::mem::take(body));
+        }
+        if end { Next::Pass } else { Next::Watch }
     }
 }
 

@@ -12,7 +12,7 @@ use sluice_core::openai::error::{Code, stream_event};
 use crate::Fallback;
 use crate::attempt::Attempt;
 use crate::config::Until;
-use crate::failure::{Outcome, Part};
+use crate::failure::{Failure, Part};
 use crate::gate::{Fault, Gate, Verdict, judge_whole};
 
 /// Said to the client when a stream stops without its terminator.
@@ -36,11 +36,9 @@ pub(crate) enum Phase {
     Committed { operation: Operation, gate: Option<Box<Gate>> },
     /// A stream that nobody here can read is on its way; only its pauses are watched.
     Passing,
-    /// The attempt has failed by its headers, which are held until something of the body has come.
-    Failing { outcome: Outcome },
-    /// The attempt has failed, and Envoy knows. Should it not try again after all, nothing of the provider's body
-    /// goes on.
-    Failed,
+    /// The attempt has failed, and Envoy knows. Should it not try again after all, the client reads `body` and
+    /// nothing of the provider's.
+    Failed { body: Vec<u8> },
     /// Nothing more to do.
     Over,
 }
@@ -57,9 +55,7 @@ impl Fallback {
         let headers = host.headers(Side::Response);
         let status = headers.text(":status").and_then(|status| status.parse().ok()).unwrap_or(0);
         if self.config.fails(status) {
-            let verdict = format!("status_{status}");
-            let words = format!("status {status}");
-            return self.fail(host, &attempt, status, &verdict, &words, Part::Headers { end });
+            return self.fail(host, &attempt, Failure::of_status(status), Part::Headers { end });
         }
         if !(200..300).contains(&status) {
             attempt.close(host, status, &format!("status_{status}"));
@@ -83,10 +79,10 @@ impl Fallback {
             return if wants == Some(true) { self.pass(host) } else { Next::Pass };
         }
         if !fits {
-            return self.fault(host, &attempt, Fault::ContentType, Part::Headers { end });
+            return self.fail(host, &attempt, Fault::ContentType, Part::Headers { end });
         }
         if end {
-            return self.fault(host, &attempt, Fault::Empty, Part::Headers { end });
+            return self.fail(host, &attempt, Fault::Empty, Part::Headers { end });
         }
         if self.config.hold.until == Until::Headers {
             return if shape == Shape::Stream { self.commit(host, operation, None) } else { Next::Pass };
@@ -116,7 +112,7 @@ impl Fallback {
     pub(crate) fn judge_part(&mut self, host: &mut dyn Host, part: &[u8], end: bool) -> Next {
         match mem::replace(&mut self.phase, Phase::Over) {
             Phase::Gate { attempt, operation, mut gate, held } => match gate.feed(part, end) {
-                Verdict::Bad(fault) => self.fault(host, &attempt, fault, Part::Body { end }),
+                Verdict::Bad(fault) => self.fail(host, &attempt, fault, Part::Body { end }),
                 Verdict::Open if held.saturating_add(part.len()) <= self.config.hold.max_bytes => {
                     let held = held.saturating_add(part.len());
                     self.phase = Phase::Gate { attempt, operation, gate, held };
@@ -128,16 +124,14 @@ impl Fallback {
                 }
             },
             Phase::Whole { attempt, operation } if end => match judge_whole(operation, part) {
-                Verdict::Bad(fault) => self.fault(host, &attempt, fault, Part::Body { end }),
+                Verdict::Bad(fault) => self.fail(host, &attempt, fault, Part::Body { end }),
                 Verdict::Open | Verdict::Good => Next::Pass,
             },
             Phase::Committed { operation, gate } => self.watch(host, operation, gate, part, end),
             Phase::Passing if !end => self.pass(host),
-            Phase::Failing { outcome } => self.end_attempt(host, &outcome, Part::Body { end }),
-            Phase::Failed => {
-                self.phase = Phase::Failed;
-                host.set_body(Side::Response, b"");
-                if end { Next::Pass } else { Next::Watch }
+            Phase::Failed { body } => {
+                self.phase = Phase::Failed { body };
+                self.replace(host, end)
             }
             // A whole body over the bound, or a part nobody waits for.
             _ => Next::Pass,
@@ -217,9 +211,6 @@ impl Fallback {
         match mem::replace(&mut self.phase, Phase::Over) {
             Phase::Gate { operation, gate, .. } => Some(self.commit(host, operation, Some(gate))),
             Phase::Whole { .. } => Some(Next::Pass),
-            Phase::Failing { outcome } => {
-                Some(self.end_attempt(host, &outcome, Part::Headers { end: false }))
-            }
             Phase::Committed { operation, gate } => {
                 self.phase = Phase::Committed { operation, gate };
                 self.watch_idle(host)

@@ -3,7 +3,7 @@
 //! An upstream filter: it runs once per attempt and sees the provider's own status.
 //!
 //! Reads    the endpoint's [`Target`] (provider); `:status`, the limit headers and the error code of a 429.
-//! Writes   `authorization`; facts `ai.provider_key`, `ai.failed_keys`; shared data `key-rotation/<provider>`.
+//! Writes   `authorization`; facts `ai.provider_key`, `ai.tried_keys`; shared data `key-rotation/<provider>`.
 //! Replies  never.
 //! Config   `{"providers": {"openai": {"keys": [{"key": {"env": "OPENAI_KEY_1"}}], "rotation": "round_robin"}}}`
 //! Source   <https://platform.openai.com/docs/guides/error-codes/api-errors>

@@ -114,7 +114,7 @@ fn a_pool_without_keys_has_none_to_pick() {
 }
 
 #[test]
-fn the_list_of_failed_keys_names_each_once() {
+fn the_list_of_tried_keys_names_each_once() {
     for (list, key, want) in
         [("", "a", Some("a")), ("a", "b", Some("a,b")), ("a,b", "b", None), ("ab", "b", Some("ab,b"))]
     {
