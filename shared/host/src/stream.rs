@@ -306,7 +306,8 @@ impl<F: Filter> Exchange<F> {
 
     /// Lets the filter decide outside of a callback of the stream, and resumes what it lets go.
     fn decide_later(&mut self, call: impl FnOnce(&mut F, &mut Envoy) -> Option<Next>) {
-        let side = if self.response.held { Side::Response } else { Side::Request };
+        let waits_for_request = self.request.held && !self.response.held;
+        let side = if waits_for_request { Side::Request } else { Side::Response };
         let Progress { ended, shown, held, .. } = *self.side(side);
         let mut host = self.host(side, ended);
         let next = self.filter.as_mut().and_then(|filter| call(filter, &mut host));
