@@ -93,8 +93,7 @@ impl Rendered {
     pub fn files(&self, rendering: &Rendering<'_>) -> Vec<File> {
         let mut files = vec![self.clusters_file()];
         files.extend(self.plugins.iter().rev().map(|plugin| self.plugin_file(plugin, rendering)));
-        files.push(File::discovery("routes.yaml", std::slice::from_ref(&self.routes), false));
-        files.push(File::discovery("listeners.yaml", std::slice::from_ref(&self.listener), false));
+        files.extend([self.routes_file(), self.listener_file()]);
         files.push(File::new("envoy.yaml", yaml::document(&self.bootstrap)));
         files
     }
@@ -104,6 +103,18 @@ impl Rendered {
     pub fn clusters_file(&self) -> File {
         let resources: Vec<Value> = self.clusters.iter().map(|cluster| cluster.resource.clone()).collect();
         File::discovery("clusters.yaml", &resources, false)
+    }
+
+    /// `routes.yaml`.
+    #[must_use]
+    pub fn routes_file(&self) -> File {
+        File::discovery("routes.yaml", std::slice::from_ref(&self.routes), false)
+    }
+
+    /// `listeners.yaml`.
+    #[must_use]
+    pub fn listener_file(&self) -> File {
+        File::discovery("listeners.yaml", std::slice::from_ref(&self.listener), false)
     }
 
     /// `filters/<plugin>.yaml`.

@@ -80,7 +80,7 @@ impl<'a> Live<'a> {
             return Ok(false);
         }
         let refused = self.refusals();
-        let all = union(&self.rendered, self.with_older(next.clone()));
+        let all = self.with_all_before(next.clone());
         let more_attempts = gateway.retry.per_target > self.gateway.retry.per_target;
         if let Err(why) = self.put_in_order(&all, refused, more_attempts) {
             let before = self.with_older(self.rendered.clone());
@@ -91,6 +91,11 @@ impl<'a> Live<'a> {
         self.older.push((Deadline::after(self.gateway.timeouts.request), before));
         self.gateway = gateway;
         Ok(true)
+    }
+
+    /// What was in force last comes first: of a provider that is gone, its latest keys are the good ones.
+    fn with_all_before(&self, next: Rendered) -> Rendered {
+        self.with_older(union(&self.rendered, next))
     }
 
     fn with_older(&self, next: Rendered) -> Rendered {
@@ -123,18 +128,13 @@ impl<'a> Live<'a> {
                 .map(|plugin| (ecds(stage, plugin.name), next.plugin_file(plugin, &self.rendering)))
                 .collect()
         };
-        let others = next.files(&self.rendering).into_iter().filter_map(|file| {
-            let stat = match file.path.as_str() {
-                "routes.yaml" => "http.gateway.rds.gateway.version_text",
-                "listeners.yaml" => "listener_manager.lds.version_text",
-                _ => return None,
-            };
-            Some((stat.to_owned(), file))
-        });
         let mut steps = [
             vec![("cluster_manager.cds.version_text".to_owned(), next.clusters_file())],
             of_stage(Stage::Provider),
-            others.collect(),
+            vec![
+                ("http.gateway.rds.gateway.version_text".to_owned(), next.routes_file()),
+                ("listener_manager.lds.version_text".to_owned(), next.listener_file()),
+            ],
             of_stage(Stage::Gateway),
         ];
         if more_attempts {
@@ -153,14 +153,15 @@ impl<'a> Live<'a> {
             if step.iter().all(taken) && self.is_warm() {
                 return Ok(());
             }
-            let missing = || step.iter().filter(|step| !taken(step)).map(|(_, file)| file.path.as_str());
+            let missing = || {
+                let files = step.iter().filter(|step| !taken(step)).map(|(_, file)| file.path.as_str());
+                files.collect::<Vec<_>>().join(", ")
+            };
             if self.refusals() > refused {
-                let files: Vec<&str> = missing().collect();
-                return Err(format!("Envoy refused {}; its log says why", files.join(", ")));
+                return Err(format!("Envoy refused {}; its log says why", missing()));
             }
             if deadline.has_passed() {
-                let files: Vec<&str> = missing().collect();
-                return Err(format!("Envoy did not take over {} in time", files.join(", ")));
+                return Err(format!("Envoy did not take over {} in time", missing()));
             }
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -214,4 +215,36 @@ fn union(old: &Rendered, next: Rendered) -> Rendered {
     both.environment.sort();
     both.environment.dedup();
     both
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::gateway::{CheckOptions, check};
+
+    fn gateway(providers: &str, target: &str) -> Gateway {
+        let yaml = format!(
+            "providers: {{{providers}}}\nmodels: [{{match: m, targets: [{{provider: {target}}}]}}]\n"
+        );
+        let options = CheckOptions { env: &|_| None };
+        check(Path::new("gateway.yaml"), yaml.as_bytes(), &options).gateway.unwrap()
+    }
+
+    #[test]
+    fn requests_of_a_provider_that_is_gone_keep_its_latest_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let rendering = Rendering { directory: path, module: path, roots: path, access_log: None };
+        let a = |key: &str| gateway(&format!("a: {{url: \"http://127.0.0.1:1/v1\", keys: [{key}]}}"), "a");
+        let mut live = Live::write(a("sk-2"), rendering).unwrap();
+        live.older.push((Deadline::after(TAKE_OVER), render(&a("sk-1"), &rendering)));
+        let next = render(&gateway("b: {url: \"http://127.0.0.1:2/v1\"}", "b"), &rendering);
+        let all = live.with_all_before(next);
+        let keys = all.plugins.iter().find(|plugin| plugin.name == "key-rotation").unwrap();
+        assert_eq!(keys.config["providers"]["a"]["keys"][0]["key"]["value"], "sk-2");
+        assert!(keys.config["providers"]["b"].is_object() && keys.secret);
+        assert_eq!(all.clusters.len(), 2, "the old one, which has not changed, and the new one");
+    }
 }

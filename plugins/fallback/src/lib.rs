@@ -3,8 +3,8 @@
 //! Stage    provider (an upstream filter, the first of the chain), once per attempt.
 //! Reads    response status, `content-type`, the body until its first content; `ai.stream`, `ai.operation`, the
 //!          endpoint's `target`.
-//! Writes   `ai.attempts`, `ai.tried`, `ai.attempt_start_ms`, `ai.attempt_broke`; on a failed attempt `:status`
-//!          502 and `x-ai-retry: <reason>`, on which Envoy's route retries (`retriable_headers`).
+//! Writes   `ai.attempts`, `ai.tried`, `ai.attempt_start_ms`, `ai.attempt_broke`, `ai.attempt_ended_ms`; on a failed attempt
+//!          `:status` 502 and `x-ai-retry: <reason>`, on which Envoy's route retries (`retriable_headers`).
 //! Replies  502 `upstream_error` when the chain's last attempt fails. A stream that ends without its terminator
 //!          gets an error event.
 //! Config   `{"retry_on": [429, 503], "hold": {"until": "first_content", "max_ms": 15000, "max_bytes": 262144}}`
@@ -48,7 +48,7 @@ impl Filter for Fallback {
     }
 
     fn new(config: Rc<Config>) -> Self {
-        Self { config, phase: Phase::Idle }
+        Self { config, phase: Phase::Over }
     }
 
     fn on_request_headers(&mut self, host: &mut dyn Host, _: bool) -> Next {

@@ -24,14 +24,12 @@ const TIMER_SLACK_MS: u64 = 2_000;
 /// Where an attempt stands.
 #[derive(Debug)]
 pub(crate) enum Phase {
-    /// No request has been seen.
-    Idle,
     /// The provider has not answered.
     Waiting(Attempt),
     /// A stream is held until it proves good.
-    Gate { attempt: Attempt, operation: Operation, gate: Box<Gate>, held: usize },
+    Gate { attempt: Attempt, gate: Box<Gate>, held: usize },
     /// A whole body is held until it is complete.
-    Whole { attempt: Attempt, operation: Operation },
+    Whole { attempt: Attempt },
     /// A stream is on its way; without a `gate`, the meter in front of us watches for its terminator.
     Committed { operation: Operation, gate: Option<Box<Gate>> },
     /// A stream that nobody here can read is on its way; only its pauses are watched.
@@ -39,7 +37,7 @@ pub(crate) enum Phase {
     /// The attempt has failed, and Envoy knows. Should it not try again after all, the client reads `body` and
     /// nothing of the provider's.
     Failed { body: Vec<u8> },
-    /// Nothing more to do.
+    /// Nothing to do: no request has been seen, or all is said.
     Over,
 }
 
@@ -89,11 +87,11 @@ impl Fallback {
         }
         if shape == Shape::Stream {
             host.wake_after(self.hold_ms(host, &attempt));
-            self.phase = Phase::Gate { attempt, operation, gate: Box::new(Gate::new(operation)), held: 0 };
+            self.phase = Phase::Gate { attempt, gate: Box::new(Gate::new(operation)), held: 0 };
             return Next::Hold;
         }
         host.wake_after(self.config.hold.max_ms);
-        self.phase = Phase::Whole { attempt, operation };
+        self.phase = Phase::Whole { attempt };
         Next::Whole { max_bytes: self.config.hold.max_bytes }
     }
 
@@ -111,24 +109,23 @@ impl Fallback {
 
     pub(crate) fn judge_part(&mut self, host: &mut dyn Host, part: &[u8], end: bool) -> Next {
         match mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Gate { attempt, operation, mut gate, held } => match gate.feed(part, end) {
+            Phase::Gate { attempt, mut gate, held } => match gate.feed(part, end) {
                 Verdict::Bad(fault) => self.fail(host, &attempt, fault, Part::Body { end }),
                 Verdict::Open if held.saturating_add(part.len()) <= self.config.hold.max_bytes => {
                     let held = held.saturating_add(part.len());
-                    self.phase = Phase::Gate { attempt, operation, gate, held };
+                    self.phase = Phase::Gate { attempt, gate, held };
                     Next::Hold
                 }
                 Verdict::Open | Verdict::Good => {
-                    let next = self.commit(host, operation, Some(gate));
+                    let next = self.commit(host, attempt.operation, Some(gate));
                     if end { self.close_stream(host) } else { next }
                 }
             },
-            Phase::Whole { attempt, operation } if end => match judge_whole(operation, part) {
+            Phase::Whole { attempt } if end => match judge_whole(attempt.operation, part) {
                 Verdict::Bad(fault) => self.fail(host, &attempt, fault, Part::Body { end }),
                 Verdict::Open | Verdict::Good => Next::Pass,
             },
             Phase::Committed { operation, gate } => self.watch(host, operation, gate, part, end),
-            Phase::Passing if !end => self.pass(host),
             Phase::Failed { body } => {
                 self.phase = Phase::Failed { body };
                 self.replace(host, end)
@@ -209,14 +206,10 @@ impl Fallback {
     /// The time asked for has come: the hold has lasted long enough, or a stream may have stalled.
     pub(crate) fn woken(&mut self, host: &mut dyn Host) -> Option<Next> {
         match mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Gate { operation, gate, .. } => Some(self.commit(host, operation, Some(gate))),
+            Phase::Gate { attempt, gate, .. } => Some(self.commit(host, attempt.operation, Some(gate))),
             Phase::Whole { .. } => Some(Next::Pass),
-            Phase::Committed { operation, gate } => {
-                self.phase = Phase::Committed { operation, gate };
-                self.watch_idle(host)
-            }
-            Phase::Passing => {
-                self.phase = Phase::Passing;
+            running @ (Phase::Committed { .. } | Phase::Passing) => {
+                self.phase = running;
                 self.watch_idle(host)
             }
             other => {
@@ -228,8 +221,7 @@ impl Fallback {
 
     /// The attempt is over. If it broke off unanswered, how is told here, where alone Envoy says it.
     pub(crate) fn finish(&mut self, host: &mut dyn Host) {
-        let (Phase::Waiting(attempt) | Phase::Gate { attempt, .. } | Phase::Whole { attempt, .. }) =
-            &self.phase
+        let (Phase::Waiting(attempt) | Phase::Gate { attempt, .. } | Phase::Whole { attempt }) = &self.phase
         else {
             return;
         };

@@ -169,10 +169,9 @@ impl<F: Filter> Exchange<F> {
     /// `size` is what can be read now: the new chunk, or all that is held.
     fn body(&mut self, side: Side, size: usize, end: bool) -> Action {
         let Progress { mode, shown, .. } = *self.side(side);
-        if mode == Mode::Pass {
-            return Action::Continue;
+        if matches!(mode, Mode::Watch | Mode::End | Mode::Hold) {
+            self.side(side).last_ms = now_ms();
         }
-        self.side(side).last_ms = now_ms();
         let from = match mode {
             Mode::Pass => return Action::Continue,
             Mode::End if !end => return Action::Continue,
