@@ -10,8 +10,9 @@ use std::path::Path;
 
 use model_router::config::{Config, Raw, RawTarget, Sticky};
 use model_router::request::RequestFacts;
-use model_router::rules::{self, Caller};
+use model_router::rules;
 use sluice_core::filter::Filter as _;
+use sluice_core::when::Caller;
 
 use crate::gateway::{Gateway, Hop, Rule};
 use crate::render::{self, Rendering};
@@ -110,7 +111,7 @@ pub fn explain(gateway: &Gateway, question: &Question) -> Result<Explanation, St
         let found = question.headers.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
     };
-    let caller = Caller { consumer: None, tier: None, header: &header, request_id: "" };
+    let caller = Caller { consumer: None, tier: None, header: &header };
     let facts = RequestFacts {
         model: Some(question.model.clone()),
         input_tokens: question.input_tokens,
@@ -123,7 +124,7 @@ pub fn explain(gateway: &Gateway, question: &Question) -> Result<Explanation, St
     for ((at, rule), own) in config.rules.iter().enumerate().zip(&gateway.models) {
         let name = format!("models[{at}]");
         let Some(reason) = rules::mismatch(rule, &question.model, &facts, &caller) else {
-            let decision = rules::decide(&config, &question.model, &facts, &caller);
+            let decision = rules::decide(&config, &question.model, &facts, &caller, "");
             served = decision.map(|decision| serve(gateway, name, own, &decision, &caller));
             break;
         };

@@ -1,9 +1,10 @@
 //! The plugin's JSON, as written ([`Raw`]) and as checked ([`Config`]).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use sluice_core::glob::{Glob, GlobSet};
+use sluice_core::glob::GlobSet;
+use sluice_core::when::{RawWhen, When};
 
 /// Default of `max_body_bytes`: room for some images in base64, as `max_request_body` of gateway.yaml.
 pub const DEFAULT_MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
@@ -37,30 +38,6 @@ pub struct RawRule {
     pub sticky: Option<String>,
     /// Targets among which the weights split.
     pub targets: Vec<RawTarget>,
-}
-
-/// Conditions as written.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RawWhen {
-    /// Tier of the caller.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tier: Option<String>,
-    /// Name of the caller.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub consumer: Option<String>,
-    /// Globs by header name.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, String>,
-    /// Least estimated input tokens.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub min_input_tokens: Option<u64>,
-    /// Most estimated input tokens.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_input_tokens: Option<u64>,
-    /// `tools`, `images` or both.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub has: Vec<String>,
 }
 
 /// One target as written.
@@ -113,25 +90,6 @@ pub struct Rule {
     pub targets: Vec<RawTarget>,
 }
 
-/// Conditions of a rule.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct When {
-    /// Tier of the caller.
-    pub tier: Option<String>,
-    /// Name of the caller.
-    pub consumer: Option<String>,
-    /// Header names in lower case, each with a glob for its value.
-    pub headers: Vec<(String, Glob)>,
-    /// Least estimated input tokens.
-    pub min_input_tokens: Option<u64>,
-    /// Most estimated input tokens.
-    pub max_input_tokens: Option<u64>,
-    /// The request must offer tools.
-    pub tools: bool,
-    /// The request must hold images.
-    pub images: bool,
-}
-
 /// What the split between targets hashes. Without a value, the request's id takes its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sticky {
@@ -169,39 +127,11 @@ fn check_rule(raw: RawRule) -> Result<Rule, String> {
     Ok(Rule {
         name,
         models,
-        when: check_when(raw.when).map_err(|error| format!("when.{error}"))?,
+        when: When::try_from(raw.when).map_err(|error| format!("when.{error}"))?,
         strip_prefix: raw.strip_prefix,
         sticky: check_sticky(raw.sticky.as_deref().unwrap_or("consumer"))?,
         targets: raw.targets,
     })
-}
-
-fn check_when(raw: RawWhen) -> Result<When, String> {
-    if let (Some(min), Some(max)) = (raw.min_input_tokens, raw.max_input_tokens)
-        && min > max
-    {
-        return Err(format!("min_input_tokens: {min} is more than max_input_tokens, {max}"));
-    }
-    let header = |(name, glob): (String, String)| match glob.parse() {
-        Ok(glob) => Ok((name.to_ascii_lowercase(), glob)),
-        Err(error) => Err(format!("headers.{name}: {error}")),
-    };
-    let mut when = When {
-        tier: raw.tier,
-        consumer: raw.consumer,
-        headers: raw.headers.into_iter().map(header).collect::<Result<_, _>>()?,
-        min_input_tokens: raw.min_input_tokens,
-        max_input_tokens: raw.max_input_tokens,
-        ..When::default()
-    };
-    for (index, feature) in raw.has.iter().enumerate() {
-        match feature.as_str() {
-            "tools" => when.tools = true,
-            "images" => when.images = true,
-            other => return Err(format!("has[{index}]: {other:?} is neither tools nor images")),
-        }
-    }
-    Ok(when)
 }
 
 fn check_sticky(text: &str) -> Result<Sticky, String> {

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use sluice_core::context::ALLOWED_MODELS;
 use sluice_core::filter::Host;
 use sluice_core::glob::Glob;
+use sluice_core::when::Caller;
 
 use crate::config::{Config, Rule};
-use crate::rules::{Caller, caller_mismatch};
 
 /// Models that a caller may ask for.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Allowed {
         ALLOWED_MODELS.get(host).map_or(Self::All, |globs| parse(globs).map_or(Self::Nothing, Self::Only))
     }
 
-    fn has(&self, model: &str) -> bool {
+    pub(crate) fn has(&self, model: &str) -> bool {
         match self {
             Self::All => true,
             Self::Only(globs) => globs.matches(model),
@@ -63,7 +63,7 @@ pub(crate) fn retrieve(
 
 /// Rules whose conditions on the caller hold.
 fn open_rules<'a>(config: &'a Config, caller: &Caller<'_>) -> impl Iterator<Item = &'a Rule> {
-    config.rules.iter().filter(|rule| caller_mismatch(&rule.when, caller).is_none())
+    config.rules.iter().filter(|rule| rule.when.unmet_by_caller(caller).is_none())
 }
 
 fn object(model: &str) -> Value {

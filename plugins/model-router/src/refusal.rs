@@ -34,12 +34,13 @@ impl Refusal {
     }
 
     pub(crate) fn model_not_found(model: &str) -> Self {
-        let mut shown: String = model.chars().take(SHOWN_CHARS).collect();
-        if shown.len() < model.len() {
-            shown.push('…');
-        }
-        let message = format!("The model `{shown}` does not exist or you do not have access to it.");
+        let message = format!("The model `{}` does not exist or you do not have access to it.", shown(model));
         Self { param: Some("model"), ..Self::new(Code::ModelNotFound, message) }
+    }
+
+    pub(crate) fn model_not_allowed(model: &str) -> Self {
+        let message = format!("This API key may not use the model `{}`.", shown(model));
+        Self { param: Some("model"), ..Self::new(Code::ModelNotAllowed, message) }
     }
 
     /// Answers the client and tells the log why.
@@ -47,4 +48,13 @@ impl Refusal {
         context::ERROR.set(host, self.code.name());
         Next::Reply(LocalReply::error(self.code, self.param, &self.message))
     }
+}
+
+/// The beginning of a model's name.
+fn shown(model: &str) -> String {
+    let mut shown: String = model.chars().take(SHOWN_CHARS).collect();
+    if shown.len() < model.len() {
+        shown.push('…');
+    }
+    shown
 }

@@ -3,6 +3,7 @@
 use sluice_core::form;
 use sluice_core::json::{Error, ErrorKind, Kind, Reader, Str};
 use sluice_core::openai::error::Code;
+use sluice_core::when::Content;
 
 use crate::refusal::Refusal;
 
@@ -47,6 +48,14 @@ pub struct RequestFacts {
     pub tools: bool,
     /// Whether it holds images.
     pub images: bool,
+}
+
+impl RequestFacts {
+    /// What conditions look at.
+    #[must_use]
+    pub const fn content(&self) -> Content {
+        Content { input_tokens: self.input_tokens, tools: self.tools, images: self.images }
+    }
 }
 
 /// Reads the whole of a JSON body.

@@ -2,12 +2,14 @@
 
 use sluice_core::context;
 use sluice_core::filter::{Headers, Host, Side};
+use sluice_core::when::Caller;
 
 use crate::config::Config;
 use crate::head;
+use crate::models::Allowed;
 use crate::refusal::Refusal;
 use crate::request::RequestFacts;
-use crate::rules::{Caller, Decision, decide};
+use crate::rules::{Decision, decide};
 
 /// Names the cluster, for a route with `cluster_header`.
 const CLUSTER_HEADER: &str = "x-ai-cluster";
@@ -39,7 +41,7 @@ pub(crate) fn strip_internal(host: &mut dyn Host, headers: &Headers) {
 /// Decides where the request goes, and says so in facts and headers.
 ///
 /// # Errors
-/// It names no model, or one that no rule takes.
+/// It names no model, one that no rule takes, or one that the caller may not use.
 pub(crate) fn send(
     host: &mut dyn Host,
     config: &Config,
@@ -53,8 +55,11 @@ pub(crate) fn send(
     }
     publish(host, &model, facts);
     let asker = Asker::of(host, headers);
-    let decision = asker.with(|caller| decide(config, &model, facts, caller));
+    let decision = asker.with(|caller| decide(config, &model, facts, caller, &asker.request_id));
     let decision = decision.ok_or_else(|| Refusal::model_not_found(&model))?;
+    if !Allowed::of(host).has(&model) {
+        return Err(Refusal::model_not_allowed(&model));
+    }
     apply(host, &model, &decision);
     if facts.stream {
         host.set_header(Side::Request, STREAM_HEADER, "true");
@@ -66,6 +71,14 @@ fn publish(host: &mut dyn Host, model: &str, facts: &RequestFacts) {
     context::MODEL.set(host, model);
     context::STREAM.set(host, if facts.stream { "true" } else { "false" });
     context::INPUT_ESTIMATE.set_number(host, facts.input_tokens);
+    let has: Vec<&str> = [("tools", facts.tools), ("images", facts.images)]
+        .iter()
+        .filter(|(_, has)| *has)
+        .map(|(name, _)| *name)
+        .collect();
+    if !has.is_empty() {
+        context::HAS.set(host, &has.join(","));
+    }
     if let Some(max) = facts.max_output {
         context::MAX_OUTPUT.set_number(host, max);
     }
@@ -107,7 +120,6 @@ impl<'a> Asker<'a> {
             consumer: self.consumer.as_deref(),
             tier: self.tier.as_deref(),
             header: &|name| self.headers.text(name),
-            request_id: &self.request_id,
         })
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A fact is an entry of Envoy's filter state: clients cannot forge it, filters of both stages read it, and the
 //! access log prints it as `%FILTER_STATE(wasm.<name>:PLAIN)%`. Values are short UTF-8 scalars, but for
-//! [`ATTEMPTS`] and [`AI_LOG`], which are JSON. Each has one writer. Absent is normal: the reader decides.
+//! [`ATTEMPTS`], [`METADATA`] and [`AI_LOG`], which are JSON. Each has one writer. Absent is normal: the reader decides.
 
 use crate::filter::Host;
 
@@ -23,6 +23,11 @@ facts! {
     CONSUMER = "ai.consumer";
     /// Tier of the caller. Written by `consumer-auth`.
     TIER = "ai.tier";
+    /// First 8 hex digits of the SHA-256 of the caller's key; absent without one. Written by `consumer-auth`.
+    KEY_ID = "ai.key_id";
+    /// The caller's free metadata, one JSON object of strings; absent when there is none. Written by
+    /// `consumer-auth`.
+    METADATA = "ai.consumer_metadata";
     /// Model as the client asked for it. Written by `model-router`.
     MODEL = "ai.model";
     /// Model to send where the target names none: as asked, less the rule's `strip_prefix`. Written by
@@ -40,6 +45,12 @@ facts! {
     INPUT_ESTIMATE = "ai.input_estimate";
     /// The request's own cap on output tokens. Written by `model-router`.
     MAX_OUTPUT = "ai.max_output";
+    /// What else the request holds, comma separated: `tools`, `images`; absent when neither. Written by
+    /// `model-router`.
+    HAS = "ai.has";
+    /// What became of the request at the limits: `admitted`, `admitted_locally` or `admitted_unchecked` (the store did
+    /// not answer), `refused:<limit>`, `refused_unchecked`; absent when no limit applies. Written by `token-limit`.
+    LIMIT = "ai.limit";
     /// JSON list of attempts that have ended: provider, model, key, status, verdict, ms. Written by `fallback`.
     ATTEMPTS = "ai.attempts";
     /// The failed attempts in words, for the error that ends an exhausted chain. Written by `fallback`.

@@ -37,6 +37,9 @@ pub enum Next {
         /// Upper bound in bytes of what is held.
         max_bytes: usize,
     },
+    /// Hold it and everything after it unseen, until [`Filter::on_callout`] or [`Filter::on_wake`] lets it pass or
+    /// ends it. Costs no copy of what is held; Envoy's own limit on a buffered body applies.
+    Wait,
     /// Answer the client now; what is held is dropped.
     Reply(LocalReply),
     /// Break the exchange off: the client's connection (HTTP/2: its stream) is reset, for a clean end would be a lie.
@@ -174,6 +177,14 @@ pub trait Host {
     /// # Errors
     /// [`CalloutError::NotSent`], at once, and then no `on_callout` follows.
     fn callout(&mut self, callout: &Callout<'_>) -> Result<CalloutId, CalloutError>;
+    /// Sends a callout that the stream's end does not cancel; its own end comes as [`Filter::on_detached_callout`].
+    ///
+    /// # Errors
+    /// [`CalloutError::NotSent`], at once, and then no `on_detached_callout` follows.
+    fn callout_detached(&mut self, callout: &Callout<'_>) -> Result<CalloutId, CalloutError>;
+    /// Asks for one [`Filter::on_detached_wake`] no sooner than `ms` milliseconds from now, whatever becomes of the
+    /// stream. Of several asked for on one worker the soonest counts.
+    fn wake_detached_after(&mut self, ms: u64);
     /// Reads process-wide shared data (all workers, all plugins of one `vm_id`).
     fn shared(&self, key: &str) -> Shared;
     /// Writes shared data if its version is still `version` (0: only if there is no value yet).
@@ -250,6 +261,20 @@ pub trait Filter: Sized + 'static {
     fn on_wake(&mut self, _host: &mut dyn Host) -> Option<Next> {
         None
     }
+
+    /// A callout sent with [`Host::callout_detached`] has ended. There is no stream: headers, bodies and facts are
+    /// empty, and cannot be set.
+    fn on_detached_callout(
+        _config: &Rc<Self::Config>,
+        _host: &mut dyn Host,
+        _id: CalloutId,
+        _reply: Result<CalloutReply, CalloutError>,
+    ) {
+    }
+
+    /// The time asked for with [`Host::wake_detached_after`] has come. As [`Self::on_detached_callout`]; `config` is
+    /// the one that asked.
+    fn on_detached_wake(_config: &Rc<Self::Config>, _host: &mut dyn Host) {}
 
     /// The exchange is over, however it ended; facts set here are in the access log when the filter is a
     /// downstream one.

@@ -15,3 +15,4 @@ pub mod sse;
 pub mod target;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod when;

@@ -25,7 +25,9 @@ pub struct FakeHost {
     pub idle_ms: u64,
     /// The last wake-up asked for, in milliseconds from then.
     pub wake_after: Option<u64>,
-    /// Callouts sent: cluster, headers, body, timeout.
+    /// The soonest detached wake-up asked for, in milliseconds from then.
+    pub wake_detached_after: Option<u64>,
+    /// Callouts sent, detached ones among them: cluster, headers, body, timeout. The n-th has id n, from 1.
     pub callouts: Vec<SentCallout>,
     /// Callouts fail to be sent.
     pub refuse_callouts: bool,
@@ -50,6 +52,8 @@ pub struct SentCallout {
     pub body: Vec<u8>,
     /// Deadline in milliseconds.
     pub timeout_ms: u32,
+    /// Whether it outlives the stream.
+    pub detached: bool,
 }
 
 impl FakeHost {
@@ -85,6 +89,21 @@ impl FakeHost {
     /// Moves the clock.
     pub fn advance_ms(&mut self, ms: u64) {
         self.now_ns = self.now_ns.saturating_add(ms.saturating_mul(1_000_000));
+    }
+
+    fn send(&mut self, callout: &Callout<'_>, detached: bool) -> Result<CalloutId, CalloutError> {
+        if self.refuse_callouts {
+            return Err(CalloutError::NotSent);
+        }
+        let headers = callout.headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        self.callouts.push(SentCallout {
+            cluster: callout.cluster.to_owned(),
+            headers,
+            body: callout.body.to_vec(),
+            timeout_ms: callout.timeout_ms,
+            detached,
+        });
+        Ok(CalloutId(u32::try_from(self.callouts.len()).unwrap_or(u32::MAX)))
     }
 
     fn map(&mut self, side: Side) -> &mut Vec<(String, Vec<u8>)> {
@@ -153,17 +172,13 @@ impl Host for FakeHost {
         self.wake_after = Some(ms);
     }
     fn callout(&mut self, callout: &Callout<'_>) -> Result<CalloutId, CalloutError> {
-        if self.refuse_callouts {
-            return Err(CalloutError::NotSent);
-        }
-        let headers = callout.headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        self.callouts.push(SentCallout {
-            cluster: callout.cluster.to_owned(),
-            headers,
-            body: callout.body.to_vec(),
-            timeout_ms: callout.timeout_ms,
-        });
-        Ok(CalloutId(u32::try_from(self.callouts.len()).unwrap_or(u32::MAX)))
+        self.send(callout, false)
+    }
+    fn callout_detached(&mut self, callout: &Callout<'_>) -> Result<CalloutId, CalloutError> {
+        self.send(callout, true)
+    }
+    fn wake_detached_after(&mut self, ms: u64) {
+        self.wake_detached_after = Some(self.wake_detached_after.map_or(ms, |soonest| soonest.min(ms)));
     }
     fn shared(&self, key: &str) -> Shared {
         self.shared.get(key).cloned().unwrap_or_default()

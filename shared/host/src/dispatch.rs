@@ -30,6 +30,8 @@ pub trait RootContext {
     fn on_configure(&self) -> bool;
     /// The timer has fired.
     fn on_tick(&self);
+    /// A callout of no stream has ended with a body of `body_size` bytes.
+    fn on_callout(&self, token: u32, body_size: usize);
     /// A new stream.
     fn create_stream(&self, context: u32) -> Option<Rc<dyn StreamContext>>;
 }
@@ -55,7 +57,7 @@ thread_local! {
     static NEW_ROOT: Cell<Option<NewRoot>> = const { Cell::new(None) };
     static ROOTS: RefCell<HashMap<u32, Rc<dyn RootContext>>> = RefCell::default();
     static STREAMS: RefCell<HashMap<u32, Rc<dyn StreamContext>>> = RefCell::default();
-    /// The stream that waits for a callout, by the callout's token.
+    /// The stream or the root that waits for a callout, by the callout's token.
     static CALLOUTS: RefCell<HashMap<u32, u32>> = RefCell::default();
 }
 
@@ -166,11 +168,14 @@ mod entry {
     /// May come for a stream that is gone.
     #[unsafe(no_mangle)]
     extern "C" fn proxy_on_http_call_response(_: u32, token: u32, _: u32, body_size: usize, _: u32) {
-        let context = CALLOUTS.with_borrow_mut(|callouts| callouts.remove(&token));
-        if let Some((context, stream)) = context.and_then(|context| Some((context, stream(context)?)))
-            && abi::set_effective_context(context)
-        {
+        let Some(context) = CALLOUTS.with_borrow_mut(|callouts| callouts.remove(&token)) else { return };
+        if !abi::set_effective_context(context) {
+            return;
+        }
+        if let Some(stream) = stream(context) {
             stream.on_callout(token, body_size);
+        } else if let Some(root) = root(context) {
+            root.on_callout(token, body_size);
         }
     }
 

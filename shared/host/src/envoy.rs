@@ -19,6 +19,8 @@ thread_local! {
 pub(crate) struct Envoy {
     /// The stream's context.
     pub(crate) context: u32,
+    /// The filter's root context.
+    pub(crate) root: u32,
     /// Prefix of log lines.
     pub(crate) plugin: &'static str,
     /// Length of the body that replaced the one shown, per [`Host::set_body`].
@@ -27,6 +29,10 @@ pub(crate) struct Envoy {
     pub(crate) added: usize,
     /// Wake-up asked for, in milliseconds from now.
     pub(crate) wake: Option<u64>,
+    /// Callouts sent that outlive the stream.
+    pub(crate) detached: Vec<u32>,
+    /// Detached wake-up asked for, in milliseconds from now.
+    pub(crate) wake_detached: Option<u64>,
     /// The headers of the side in hand are still held, so their `content-length` can be corrected.
     pub(crate) headers_held: bool,
     /// When the last part of request and response came by, in milliseconds since the epoch.
@@ -143,6 +149,21 @@ impl Host for Envoy {
         let token = abi::send_callout(callout).ok_or(CalloutError::NotSent)?;
         dispatch::expect_callout(token, self.context);
         Ok(CalloutId(token))
+    }
+
+    fn callout_detached(&mut self, callout: &Callout<'_>) -> Result<CalloutId, CalloutError> {
+        // A callout is cancelled with the context that sent it, and the root's stays.
+        abi::set_effective_context(self.root);
+        let token = abi::send_callout(callout);
+        abi::set_effective_context(self.context);
+        let token = token.ok_or(CalloutError::NotSent)?;
+        dispatch::expect_callout(token, self.root);
+        self.detached.push(token);
+        Ok(CalloutId(token))
+    }
+
+    fn wake_detached_after(&mut self, ms: u64) {
+        self.wake_detached = Some(self.wake_detached.map_or(ms, |soonest| soonest.min(ms)));
     }
 
     fn shared(&self, key: &str) -> Shared {

@@ -14,9 +14,11 @@
 //! | a changed body keeps its old `content-length` | corrected while the headers are held |
 //! | shared data has no "only if absent": version 0 overwrites | a lock for first writes (`shared`) |
 //! | one timer per root context | shared out to streams (`wake`) |
+//! | a stream's end cancels its callouts | those that must outlive it are the root context's (`detached`) |
 //! | a local reply or a resume runs other filters' callbacks | the host defers both until ours has returned |
 
 mod abi;
+mod detached;
 mod dispatch;
 mod envoy;
 mod pairs;

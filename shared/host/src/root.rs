@@ -4,12 +4,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use sluice_core::config::RouteConfigs;
-use sluice_core::filter::Filter;
+use sluice_core::filter::{CalloutId, Filter};
 
 use crate::abi::{self, BufferType, Level};
+use crate::detached::Detached;
 use crate::dispatch::{RootContext, StreamContext};
 use crate::shared;
-use crate::stream::Stream;
+use crate::stream::{Stream, callout_reply};
 use crate::wake::Waiting;
 
 /// Root context of filter `F`.
@@ -17,13 +18,16 @@ pub struct Root<F: Filter> {
     context: u32,
     configs: RefCell<Option<Rc<RouteConfigs<F::Config>>>>,
     waiting: Rc<Waiting>,
+    detached: Rc<Detached<F>>,
 }
 
 impl<F: Filter> Root<F> {
     /// A root that waits for its configuration.
     #[must_use]
     pub fn new(context: u32) -> Self {
-        Self { context, configs: RefCell::default(), waiting: Rc::default() }
+        let waiting = Rc::default();
+        let detached = Detached::new(context, Rc::clone(&waiting));
+        Self { context, configs: RefCell::default(), waiting, detached }
     }
 }
 
@@ -50,9 +54,14 @@ impl<F: Filter> RootContext for Root<F> {
         self.waiting.tick(self.context, now_ms);
     }
 
+    fn on_callout(&self, token: u32, body_size: usize) {
+        self.detached.callout_ended(CalloutId(token), callout_reply(body_size));
+    }
+
     fn create_stream(&self, context: u32) -> Option<Rc<dyn StreamContext>> {
         let configs = self.configs.borrow().clone();
-        Some(Rc::new(Stream::<F>::new(context, configs, Rc::clone(&self.waiting))))
+        let (waiting, detached) = (Rc::clone(&self.waiting), Rc::clone(&self.detached));
+        Some(Rc::new(Stream::<F>::new(context, configs, waiting, detached)))
     }
 }
 
@@ -82,6 +91,8 @@ impl RootContext for Unknown {
     }
 
     fn on_tick(&self) {}
+
+    fn on_callout(&self, _: u32, _: usize) {}
 
     fn create_stream(&self, _: u32) -> Option<Rc<dyn StreamContext>> {
         None

@@ -6,9 +6,11 @@ use std::rc::{Rc, Weak};
 use sluice_core::config::RouteConfigs;
 use sluice_core::context;
 use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter, Headers, Host as _, Next, Side};
+use sluice_core::openai::Operation;
 use sluice_core::openai::error::{Code, ERROR_HEADER, LocalReply};
 
 use crate::abi::{self, BufferType, MapType};
+use crate::detached::Detached;
 use crate::dispatch::{Action, StreamContext};
 use crate::envoy::{Envoy, body_buffer};
 use crate::wake::{Waiting, Wake};
@@ -24,8 +26,10 @@ impl<F: Filter> Stream<F> {
         context: u32,
         configs: Option<Rc<RouteConfigs<F::Config>>>,
         waiting: Rc<Waiting>,
+        detached: Rc<Detached<F>>,
     ) -> Self {
-        let exchange = Rc::new_cyclic(|this| RefCell::new(Exchange::new(context, waiting, this.clone())));
+        let exchange =
+            Rc::new_cyclic(|this| RefCell::new(Exchange::new(context, waiting, detached, this.clone())));
         Self { configs, exchange }
     }
 
@@ -44,7 +48,7 @@ impl<F: Filter> Stream<F> {
         if self.exchange.borrow().filter.is_none()
             && let Some(config) = self.config()
         {
-            self.exchange.borrow_mut().filter = Some(F::new(config));
+            self.exchange.borrow_mut().start(config);
         }
     }
 }
@@ -77,7 +81,7 @@ impl<F: Filter> StreamContext for Stream<F> {
 
 /// The whole answer of a callout. One that is not answered is reported as no headers at all, or as a reply that
 /// Envoy makes in the upstream's name.
-fn callout_reply(body_size: usize) -> Result<CalloutReply, CalloutError> {
+pub(crate) fn callout_reply(body_size: usize) -> Result<CalloutReply, CalloutError> {
     let headers = Headers::new(abi::headers(MapType::Callout));
     let status = headers.text(":status").and_then(|status| status.parse().ok());
     let body = abi::buffer(BufferType::CalloutBody, 0, body_size).unwrap_or_default();
@@ -118,6 +122,7 @@ enum Mode {
     End,
     Hold,
     Whole(usize),
+    Wait,
     /// Answered or broken off.
     Over,
 }
@@ -126,16 +131,23 @@ enum Mode {
 struct Exchange<F: Filter> {
     context: u32,
     waiting: Rc<Waiting>,
+    detached: Rc<Detached<F>>,
     this: Weak<RefCell<Self>>,
+    config: Option<Rc<F::Config>>,
     filter: Option<F>,
     request: Progress,
     response: Progress,
 }
 
 impl<F: Filter> Exchange<F> {
-    fn new(context: u32, waiting: Rc<Waiting>, this: Weak<RefCell<Self>>) -> Self {
+    fn new(context: u32, waiting: Rc<Waiting>, detached: Rc<Detached<F>>, this: Weak<RefCell<Self>>) -> Self {
         let (request, response) = (Progress::default(), Progress::default());
-        Self { context, waiting, this, filter: None, request, response }
+        Self { context, waiting, detached, this, config: None, filter: None, request, response }
+    }
+
+    fn start(&mut self, config: Rc<F::Config>) {
+        self.filter = Some(F::new(Rc::clone(&config)));
+        self.config = Some(config);
     }
 
     fn side(&mut self, side: Side) -> &mut Progress {
@@ -158,7 +170,7 @@ impl<F: Filter> Exchange<F> {
             }
             next => next,
         };
-        let wants_end = end && !matches!(next, Next::Pass | Next::Reply(_) | Next::Break);
+        let wants_end = end && !matches!(next, Next::Pass | Next::Wait | Next::Reply(_) | Next::Break);
         if wants_end {
             self.side(side).mode = mode(&next);
             return self.show(side, &[], 0, true);
@@ -176,7 +188,7 @@ impl<F: Filter> Exchange<F> {
             Mode::Pass => return Action::Continue,
             Mode::End if !end => return Action::Continue,
             Mode::End => return self.show(side, &[], size, true),
-            Mode::Over => return Action::Pause,
+            Mode::Over | Mode::Wait => return Action::Pause,
             Mode::Whole(max) if size > max => return self.over_limit(side, size, max, end),
             Mode::Whole(_) if !end => return Action::Pause,
             Mode::Whole(_) | Mode::Watch => 0,
@@ -203,7 +215,7 @@ impl<F: Filter> Exchange<F> {
         let Progress { mode, ended, .. } = *self.side(side);
         match mode {
             Mode::Pass => Action::Continue,
-            Mode::Over => Action::Pause,
+            Mode::Over | Mode::Wait => Action::Pause,
             _ if ended => Action::Continue,
             Mode::Whole(_) => {
                 let whole = abi::buffer(body_buffer(side), 0, usize::MAX >> 1).unwrap_or_default();
@@ -257,6 +269,7 @@ impl<F: Filter> Exchange<F> {
         };
         Envoy {
             context: self.context,
+            root: self.detached.root(),
             plugin: F::NAME,
             headers_held: !progress.headers_gone,
             last_ms: (self.request.last_ms, self.response.last_ms),
@@ -265,8 +278,11 @@ impl<F: Filter> Exchange<F> {
         }
     }
 
-    /// Books the wake-up a filter asked for.
+    /// Books what a filter asked for beyond this callback.
     fn settle(&self, host: &Envoy) {
+        if let Some(config) = &self.config {
+            self.detached.settle(host, config);
+        }
         if let Some(ms) = host.wake {
             let stream = Weak::clone(&self.this);
             self.waiting.add(self.context, host.now_ms().saturating_add(ms), stream);
@@ -282,13 +298,13 @@ impl<F: Filter> Exchange<F> {
                 *progress = Progress { shown: 0, held: false, headers_gone: true, ..*progress };
                 Action::Continue
             }
-            Next::Hold | Next::Whole { .. } => {
+            Next::Hold | Next::Wait | Next::Whole { .. } => {
                 *progress = Progress { shown: size, held: true, ..*progress };
                 Action::Pause
             }
             Next::Reply(reply) => {
                 progress.held = false;
-                send(&reply);
+                send(reply);
                 Action::Pause
             }
             Next::Break => {
@@ -322,7 +338,11 @@ impl<F: Filter> Exchange<F> {
     fn done(&mut self) {
         self.waiting.remove(self.context);
         if let Some(mut filter) = self.filter.take() {
-            filter.on_done(&mut Envoy { context: self.context, plugin: F::NAME, ..Envoy::default() });
+            let mut host = self.host(Side::Response, true);
+            filter.on_done(&mut host);
+            if let Some(config) = &self.config {
+                self.detached.settle(&host, config);
+            }
         }
     }
 }
@@ -343,6 +363,7 @@ fn mode(next: &Next) -> Mode {
         Next::End => Mode::End,
         Next::Hold => Mode::Hold,
         Next::Whole { max_bytes } => Mode::Whole(*max_bytes),
+        Next::Wait => Mode::Wait,
         Next::Reply(_) | Next::Break => Mode::Over,
     }
 }
@@ -363,7 +384,10 @@ fn too_large(max_bytes: usize) -> Next {
 }
 
 /// Answers the client, and publishes which error it was.
-fn send(reply: &LocalReply) {
+fn send(reply: LocalReply) {
+    let path = if reply.status < 400 { None } else { abi::header(MapType::Request, ":path") };
+    let path = String::from_utf8(path.unwrap_or_default()).unwrap_or_default();
+    let reply = reply.shaped(Operation::of_path(&path));
     let headers: Vec<(&str, &str)> =
         reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let error = headers.iter().find(|(name, _)| *name == ERROR_HEADER).map(|(_, code)| *code);

@@ -27,7 +27,7 @@ fn a_rule_says_why_it_does_not_match() {
         (json!({"has": ["images"]}), Some("the request holds no images")),
     ] {
         let config = config(json!([{"match": ["m"], "when": when, "targets": [target("t")]}]));
-        let caller = Caller { consumer: Some("ann"), tier: None, header: &|_| None, request_id: "" };
+        let caller = Caller { consumer: Some("ann"), tier: None, header: &|_| None };
         let why = |model| mismatch(&config.rules[0], model, &found, &caller).map(|why| why.to_string());
         assert_eq!(why("m").as_deref(), want);
         assert_eq!(why("n").as_deref(), Some("no glob in `match` matches the model"));
@@ -41,8 +41,8 @@ fn picked(weights: &[u32], user: &str, request_id: &str) -> String {
         .map(|(at, weight)| json!({"name": at.to_string(), "cluster": "c", "weight": weight}))
         .collect();
     let config = config(json!([{"match": ["*"], "sticky": "header:x-user", "targets": targets}]));
-    let caller = Caller { consumer: None, tier: None, header: &|_| Some(user), request_id };
-    decide(&config, "m", &RequestFacts::default(), &caller).unwrap().target.name.clone()
+    let caller = Caller { consumer: None, tier: None, header: &|_| Some(user) };
+    decide(&config, "m", &RequestFacts::default(), &caller, request_id).unwrap().target.name.clone()
 }
 
 proptest! {

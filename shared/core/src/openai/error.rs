@@ -1,9 +1,10 @@
 //! The closed set of errors that the gateway itself shows to a client.
 //!
 //! Shape: `{"error":{"message","type","param","code"}}`
-//! (<https://platform.openai.com/docs/guides/error-codes/api-errors>).
+//! (<https://platform.openai.com/docs/guides/error-codes/api-errors>); for Anthropic's Messages
+//! `{"type":"error","error":{"type","message"}}` (<https://docs.anthropic.com/en/api/errors>).
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::openai::Operation;
 
@@ -19,12 +20,34 @@ pub enum Code {
     MissingModel,
     /// 400: a body that is neither JSON nor a form.
     UnsupportedContentType,
+    /// 401: the request names no key.
+    MissingApiKey,
+    /// 401: nobody's key, or a disabled consumer's.
+    InvalidApiKey,
+    /// 401: the key was good once.
+    ExpiredApiKey,
+    /// 401: two different keys in one request.
+    AmbiguousApiKey,
+    /// 403: the consumer may not call from this address.
+    IpNotAllowed,
+    /// 403: the consumer may not call this route.
+    RouteNotAllowed,
+    /// 403: the consumer may not use this model.
+    ModelNotAllowed,
     /// 404: no rule matches the model.
     ModelNotFound,
     /// 404: no such endpoint.
     NotFound,
     /// 413: the body is over the configured size.
     RequestTooLarge,
+    /// 429: a limit over a window of time; it frees by itself.
+    RateLimitExceeded,
+    /// 429: too many requests at the same time.
+    ConcurrencyLimitExceeded,
+    /// 429: a quota is used up; asking again does not help.
+    InsufficientQuota,
+    /// 503: the limits cannot be checked, and the operator wants such requests refused.
+    LimitsUnavailable,
     /// 502: every attempt failed.
     UpstreamError,
     /// 503: no provider could be tried.
@@ -41,9 +64,20 @@ impl Code {
             Self::InvalidJson => "invalid_json",
             Self::MissingModel => "missing_model",
             Self::UnsupportedContentType => "unsupported_content_type",
+            Self::MissingApiKey => "missing_api_key",
+            Self::InvalidApiKey => "invalid_api_key",
+            Self::ExpiredApiKey => "expired_api_key",
+            Self::AmbiguousApiKey => "ambiguous_api_key",
+            Self::IpNotAllowed => "ip_not_allowed",
+            Self::RouteNotAllowed => "route_not_allowed",
+            Self::ModelNotAllowed => "model_not_allowed",
             Self::ModelNotFound => "model_not_found",
             Self::NotFound => "not_found",
             Self::RequestTooLarge => "request_too_large",
+            Self::RateLimitExceeded => "rate_limit_exceeded",
+            Self::ConcurrencyLimitExceeded => "concurrency_limit_exceeded",
+            Self::InsufficientQuota => "insufficient_quota",
+            Self::LimitsUnavailable => "limits_unavailable",
             Self::UpstreamError => "upstream_error",
             Self::NoHealthyTarget => "no_healthy_target",
             Self::UpstreamTimeout => "upstream_timeout",
@@ -55,10 +89,13 @@ impl Code {
     pub const fn status(self) -> u16 {
         match self {
             Self::InvalidJson | Self::MissingModel | Self::UnsupportedContentType => 400,
+            Self::MissingApiKey | Self::InvalidApiKey | Self::ExpiredApiKey | Self::AmbiguousApiKey => 401,
+            Self::IpNotAllowed | Self::RouteNotAllowed | Self::ModelNotAllowed => 403,
             Self::ModelNotFound | Self::NotFound => 404,
             Self::RequestTooLarge => 413,
+            Self::RateLimitExceeded | Self::ConcurrencyLimitExceeded | Self::InsufficientQuota => 429,
             Self::UpstreamError => 502,
-            Self::NoHealthyTarget => 503,
+            Self::NoHealthyTarget | Self::LimitsUnavailable => 503,
             Self::UpstreamTimeout => 504,
         }
     }
@@ -67,7 +104,11 @@ impl Code {
     #[must_use]
     pub const fn kind(self) -> &'static str {
         match self {
-            Self::UpstreamError | Self::NoHealthyTarget | Self::UpstreamTimeout => "server_error",
+            Self::UpstreamError | Self::NoHealthyTarget | Self::UpstreamTimeout | Self::LimitsUnavailable => {
+                "server_error"
+            }
+            Self::RateLimitExceeded | Self::ConcurrencyLimitExceeded => "rate_limit_error",
+            Self::InsufficientQuota => "insufficient_quota",
             _ => "invalid_request_error",
         }
     }
@@ -75,7 +116,7 @@ impl Code {
     /// Whether asking again can never help; such a reply carries `x-should-retry: false`.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
-        self.status() < 500
+        self.status() < 500 && !matches!(self, Self::RateLimitExceeded | Self::ConcurrencyLimitExceeded)
     }
 
     /// The error object for a body or a stream's error event.
@@ -108,6 +149,19 @@ pub fn stream_event(operation: Operation, code: Code, message: &str) -> String {
     }
 }
 
+/// Anthropic's `type` of an error with this status.
+const fn messages_kind(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        400..500 => "invalid_request_error",
+        _ => "api_error",
+    }
+}
+
 /// A response made by the gateway itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalReply {
@@ -129,6 +183,19 @@ impl LocalReply {
             headers.push(("x-should-retry", "false".to_owned()));
         }
         Self { status: code.status(), headers, body: code.body(param, message) }
+    }
+
+    /// The same error in the shape that clients of `operation` read.
+    #[must_use]
+    pub fn shaped(mut self, operation: Operation) -> Self {
+        let is_error = self.headers.iter().any(|(name, _)| *name == ERROR_HEADER);
+        if operation == Operation::Messages && is_error {
+            let body: Value = serde_json::from_str(&self.body).unwrap_or_default();
+            let message = body.pointer("/error/message").cloned().unwrap_or_default();
+            let error = json!({"type": messages_kind(self.status), "message": message});
+            self.body = json!({"type": "error", "error": error}).to_string();
+        }
+        self
     }
 
     /// A 200 with a JSON body.

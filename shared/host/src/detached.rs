@@ -1,0 +1,89 @@
+//! What a filter does outside of any stream: callouts and wake-ups that the end of the stream does not cancel.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+
+use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter, Host as _};
+
+use crate::envoy::Envoy;
+use crate::wake::{Waiting, Wake};
+
+/// The detached work of one root context, each part with the configuration that asked for it.
+pub(crate) struct Detached<F: Filter> {
+    root: u32,
+    waiting: Rc<Waiting>,
+    this: Weak<Self>,
+    callouts: RefCell<HashMap<CalloutId, Rc<F::Config>>>,
+    wakes: RefCell<Vec<(u64, Rc<F::Config>)>>,
+}
+
+impl<F: Filter> Detached<F> {
+    pub(crate) fn new(root: u32, waiting: Rc<Waiting>) -> Rc<Self> {
+        Rc::new_cyclic(|this| Self {
+            root,
+            waiting,
+            this: this.clone(),
+            callouts: RefCell::default(),
+            wakes: RefCell::default(),
+        })
+    }
+
+    /// Root context of the filter.
+    pub(crate) fn root(&self) -> u32 {
+        self.root
+    }
+
+    /// Takes over what a callback asked of `host`.
+    pub(crate) fn settle(&self, host: &Envoy, config: &Rc<F::Config>) {
+        let mut callouts = self.callouts.borrow_mut();
+        callouts.extend(host.detached.iter().map(|token| (CalloutId(*token), Rc::clone(config))));
+        if let Some(ms) = host.wake_detached {
+            self.wake_at(host.now_ms().saturating_add(ms), config);
+        }
+    }
+
+    pub(crate) fn callout_ended(&self, id: CalloutId, reply: Result<CalloutReply, CalloutError>) {
+        let config = self.callouts.borrow_mut().remove(&id);
+        if let Some(config) = config {
+            self.call(&config, |config, host| F::on_detached_callout(config, host, id, reply));
+        }
+    }
+
+    fn call(&self, config: &Rc<F::Config>, call: impl FnOnce(&Rc<F::Config>, &mut Envoy)) {
+        let mut host = Envoy { context: self.root, root: self.root, plugin: F::NAME, ..Envoy::default() };
+        call(config, &mut host);
+        self.settle(&host, config);
+    }
+
+    fn wake_at(&self, at_ms: u64, config: &Rc<F::Config>) {
+        let mut wakes = self.wakes.borrow_mut();
+        match wakes.iter_mut().find(|(_, known)| Rc::ptr_eq(known, config)) {
+            Some((known_ms, _)) => *known_ms = at_ms.min(*known_ms),
+            None => wakes.push((at_ms, Rc::clone(config))),
+        }
+        drop(wakes);
+        self.book();
+    }
+
+    /// Books the next wake-up with the timer.
+    fn book(&self) {
+        let next = self.wakes.borrow().iter().map(|(at_ms, _)| *at_ms).min();
+        if let Some(at_ms) = next {
+            let this = Weak::clone(&self.this);
+            self.waiting.add(self.root, at_ms, this);
+        }
+    }
+}
+
+impl<F: Filter> Wake for Detached<F> {
+    fn wake(&self) {
+        let host = Envoy::default();
+        let now_ms = host.now_ms();
+        let due: Vec<_> = self.wakes.borrow_mut().extract_if(.., |(at_ms, _)| *at_ms <= now_ms).collect();
+        self.book();
+        for (_, config) in due {
+            self.call(&config, |config, host| F::on_detached_wake(config, host));
+        }
+    }
+}
