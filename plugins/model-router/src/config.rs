@@ -18,6 +18,9 @@ pub struct Raw {
     pub max_body_bytes: usize,
     /// Rules in order: the first that matches counts.
     pub rules: Vec<RawRule>,
+    /// `GET /v1/limits` is for `token-limit`, the next filter.
+    #[serde(default)]
+    pub limits: bool,
 }
 
 /// One rule as written.
@@ -71,6 +74,8 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// Rules in order; at least one.
     pub rules: Vec<Rule>,
+    /// `GET /v1/limits` is for `token-limit`.
+    pub limits: bool,
 }
 
 /// One rule.
@@ -113,7 +118,7 @@ impl TryFrom<Raw> for Config {
         }
         let rule = |(index, rule)| check_rule(rule).map_err(|error| format!("rules[{index}].{error}"));
         let rules = raw.rules.into_iter().enumerate().map(rule).collect::<Result<_, _>>()?;
-        Ok(Self { max_body_bytes: raw.max_body_bytes, rules })
+        Ok(Self { max_body_bytes: raw.max_body_bytes, rules, limits: raw.limits })
     }
 }
 

@@ -14,6 +14,8 @@ pub(crate) enum Call {
     ListModels,
     /// `GET /v1/models/{model}`
     RetrieveModel(String),
+    /// `GET /v1/limits`, for a request to this model with about so many input tokens.
+    ShowLimits(Option<String>, u64),
     /// Read its body, then route it.
     Route(Shape),
 }
@@ -34,11 +36,12 @@ pub(crate) enum Shape {
 pub(crate) fn read(headers: &Headers) -> Result<Call, Refusal> {
     let (method, path) = (headers.text(":method").unwrap_or_default(), path(headers));
     if method != "POST" {
-        let call = if matches!(method, "GET" | "HEAD") { models(path) } else { None };
-        return call.ok_or_else(|| not_found(method, path));
+        let readable = matches!(method, "GET" | "HEAD");
+        let call = readable.then(|| models(path).or_else(|| limits(headers, path))).flatten();
+        return call.ok_or_else(|| Refusal::not_found(method, path));
     }
     if is_ambiguous(path) {
-        return Err(not_found(method, path));
+        return Err(Refusal::not_found(method, path));
     }
     shape(headers).map(Call::Route)
 }
@@ -72,14 +75,23 @@ fn models(path: &str) -> Option<Call> {
     }
 }
 
+/// The model and the input tokens stand in the query: `?model=gpt-4o&input_tokens=1200`.
+fn limits(headers: &Headers, path: &str) -> Option<Call> {
+    if !matches!(path, "/v1/limits" | "/limits") {
+        return None;
+    }
+    let query = headers.text(":path").and_then(|path| path.split_once('?')).map_or("", |(_, query)| query);
+    let find = |wanted: &str| {
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(name, _)| *name == wanted).and_then(|(_, value)| decoded(value))
+    };
+    let tokens = find("input_tokens").and_then(|tokens| tokens.parse().ok()).unwrap_or(0);
+    Some(Call::ShowLimits(find("model"), tokens))
+}
+
 fn decoded(segment: &str) -> Option<String> {
     let text = percent_decode_str(segment).decode_utf8().ok()?;
     (!text.is_empty()).then(|| text.into_owned())
-}
-
-fn not_found(method: &str, path: &str) -> Refusal {
-    let path: String = path.chars().take(200).collect();
-    Refusal::new(Code::NotFound, format!("There is no endpoint {method} {path}."))
 }
 
 fn shape(headers: &Headers) -> Result<Shape, Refusal> {

@@ -7,9 +7,9 @@
 //!          `ai.allowed_models`.
 //! Writes   `x-ai-cluster`, `x-ai-stream` (`true`, for streams only), `x-envoy-max-retries`; removes what the
 //!          client sent under such names. Facts `ai.model`, `ai.base_model`, `ai.stream`, `ai.operation`,
-//!          `ai.rule`, `ai.target`, `ai.input_estimate`, `ai.max_output`, `ai.error`.
+//!          `ai.rule`, `ai.target`, `ai.input_estimate`, `ai.max_output`, `ai.has`, `ai.error`.
 //! Replies  200 to `GET /v1/models`; 400 `invalid_json`, `missing_model`, `unsupported_content_type`;
-//!          404 `model_not_found`, `not_found`; 413 `request_too_large`.
+//!          403 `model_not_allowed`; 404 `model_not_found`, `not_found`; 413 `request_too_large`.
 //! Config   `{"rules": [{"match": ["gpt-4*"], "targets": [{"name": "openai", "cluster": "gpt-4x.openai"}]}]}`
 //! Source   <https://platform.openai.com/docs/api-reference>
 
@@ -33,6 +33,7 @@ use crate::config::{Config, Raw};
 use crate::head::{Call, Shape};
 use crate::models::Allowed;
 pub use crate::refusal::Refusal;
+use crate::request::RequestFacts;
 use crate::route::Asker;
 
 sluice_host::register!(ModelRouter);
@@ -73,6 +74,10 @@ impl Filter for ModelRouter {
                 Some(body) => Next::Reply(LocalReply::json(body)),
                 None => Refusal::model_not_found(&model).reply(host),
             },
+            Ok(Call::ShowLimits(model, input_tokens)) if self.config.limits => {
+                self.show_limits(host, model, input_tokens)
+            }
+            Ok(Call::ShowLimits(..)) => Refusal::not_found("GET", "/v1/limits").reply(host),
             Err(refusal) => refusal.reply(host),
         }
     }
@@ -93,6 +98,18 @@ impl Filter for ModelRouter {
 }
 
 impl ModelRouter {
+    /// Tells `token-limit` what a request to `model` would be told.
+    fn show_limits(&self, host: &mut dyn Host, model: Option<String>, input_tokens: u64) -> Next {
+        if model.is_none() {
+            return Next::Pass;
+        }
+        let facts = RequestFacts { model, input_tokens, ..RequestFacts::default() };
+        match route::send(host, &self.config, &self.headers, &facts) {
+            Ok(()) => Next::Pass,
+            Err(refusal) => refusal.reply(host),
+        }
+    }
+
     fn list(&self, host: &dyn Host) -> String {
         let asker = Asker::of(host, &self.headers);
         asker.with(|caller| models::list(&self.config, caller, &Allowed::of(host)))

@@ -33,6 +33,11 @@ impl Refusal {
         Self { param: Some("model"), ..Self::new(Code::MissingModel, message) }
     }
 
+    pub(crate) fn not_found(method: &str, path: &str) -> Self {
+        let path: String = path.chars().take(SHOWN_CHARS).collect();
+        Self::new(Code::NotFound, format!("There is no endpoint {method} {path}."))
+    }
+
     pub(crate) fn model_not_found(model: &str) -> Self {
         let message = format!("The model `{}` does not exist or you do not have access to it.", shown(model));
         Self { param: Some("model"), ..Self::new(Code::ModelNotFound, message) }

@@ -352,3 +352,56 @@ fn a_request_without_consumer_or_header_is_split_by_its_id() {
     assert_eq!(split("header:X-User"), (1, 1));
     assert_eq!(split("header:x-absent"), (2, 2));
 }
+
+#[test]
+fn a_model_that_the_caller_may_not_use_is_refused() {
+    for (allowed, model, want) in [
+        ("gpt-*", "gpt-5", None),
+        ("gpt-4*,gpt-5", "gpt-5", None),
+        ("gpt-4*", "gpt-5", Some((403, "model_not_allowed"))),
+        ("broken[", "gpt-5", Some((403, "model_not_allowed"))),
+        ("*", "unknown", Some((404, "model_not_found"))),
+        ("gpt-4*", "unknown", Some((404, "model_not_found"))),
+    ] {
+        let mut host = FakeHost::with_request(JSON);
+        context::ALLOWED_MODELS.set(&mut host, allowed);
+        let refused = run(&mut host, json!({"model": model}).to_string().as_bytes());
+        let refused = refused.as_ref().map(|(status, code, _)| (*status, code.as_str()));
+        assert_eq!(refused, want, "{allowed} {model}");
+        assert_eq!(host.request_header("x-ai-cluster").is_some(), want.is_none());
+    }
+}
+
+#[test]
+fn what_a_request_holds_is_a_fact() {
+    for (body, want) in [
+        (json!({"model": "gpt-5"}), ""),
+        (json!({"model": "gpt-5", "tools": [{"type": "function"}]}), "tools"),
+        (
+            json!({"model": "gpt-5", "tools": [{}], "messages": [{"content": [{"type": "image_url"}]}]}),
+            "tools,images",
+        ),
+    ] {
+        let mut host = FakeHost::with_request(JSON);
+        assert_eq!(run(&mut host, body.to_string().as_bytes()), None);
+        assert_eq!(facts(&host, &[context::HAS]), [want]);
+    }
+}
+
+#[test]
+fn limits_are_shown_by_the_next_filter_where_there_are_some() {
+    let show = |limits: bool, path: &str| {
+        let raw = json!({"rules": rules(), "limits": limits});
+        let config = ModelRouter::check(serde_json::from_value(raw).unwrap(), &|_| None).unwrap();
+        let mut host = FakeHost::with_request(&[(":method", "GET"), (":path", path)]);
+        let next = ModelRouter::new(Rc::new(config)).on_request_headers(&mut host, true);
+        let status = if let Next::Reply(reply) = next { reply.status } else { 200 };
+        (status, facts(&host, &[context::MODEL, context::RULE, context::INPUT_ESTIMATE]).join(" "))
+    };
+    let of_model = "/v1/limits?x=1&model=openai%2Fo1&input_tokens=7";
+    assert_eq!(show(true, of_model), (200, "openai/o1 openai/* 7".to_owned()));
+    assert_eq!(show(true, "/v1/limits"), (200, "  ".to_owned()));
+    assert_eq!(show(true, "/v1/limits?model=unknown").0, 404);
+    assert_eq!(show(true, "/v1/limits/x").0, 404);
+    assert_eq!(show(false, of_model).0, 404);
+}

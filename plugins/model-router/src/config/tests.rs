@@ -30,7 +30,7 @@ fn what_is_written_is_read_back_the_same() {
         "strip_prefix": "openai/",
         "sticky": "header:x-user",
         "targets": [{"name": "openai", "cluster": "gpt-4x.openai", "weight": 90, "attempts": 4}],
-    }]});
+    }], "limits": true});
     let read: Raw = serde_json::from_value(raw.clone()).unwrap();
     assert_eq!(serde_json::to_value(&read).unwrap(), raw);
     assert!(Config::try_from(read).is_ok());
@@ -41,7 +41,10 @@ fn a_bad_configuration_names_the_path() {
     let rule = json!({"match": ["a"], "targets": [target("t")]});
     for (raw, want) in [
         (json!({}), "missing field `rules`"),
-        (json!({"rules": [], "x": 1}), "unknown field `x`, expected `max_body_bytes` or `rules`"),
+        (
+            json!({"rules": [], "x": 1}),
+            "unknown field `x`, expected one of `max_body_bytes`, `rules`, `limits`",
+        ),
         (json!({"rules": []}), "rules: must hold at least one rule"),
         (json!({"rules": [rule], "max_body_bytes": 0}), "max_body_bytes: must be at least 1"),
     ] {

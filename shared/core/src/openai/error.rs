@@ -204,3 +204,45 @@ impl LocalReply {
         Self { status: 200, headers: vec![("content-type", "application/json".to_owned())], body }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_of_messages_get_errors_in_their_own_shape() {
+        for (code, want) in [
+            (Code::InvalidJson, "invalid_request_error"),
+            (Code::ExpiredApiKey, "authentication_error"),
+            (Code::ModelNotAllowed, "permission_error"),
+            (Code::ModelNotFound, "not_found_error"),
+            (Code::RequestTooLarge, "request_too_large"),
+            (Code::InsufficientQuota, "rate_limit_error"),
+            (Code::LimitsUnavailable, "api_error"),
+        ] {
+            let reply = LocalReply::error(code, Some("model"), "No.");
+            let shaped = reply.clone().shaped(Operation::Messages);
+            let body: Value = serde_json::from_str(&shaped.body).unwrap();
+            assert_eq!(body, json!({"type": "error", "error": {"type": want, "message": "No."}}));
+            assert_eq!((shaped.status, &shaped.headers), (reply.status, &reply.headers));
+            assert_eq!(reply.clone().shaped(Operation::Chat), reply);
+        }
+        let list = LocalReply::json("{}".to_owned());
+        assert_eq!(list.clone().shaped(Operation::Messages), list);
+    }
+
+    #[test]
+    fn only_what_frees_by_itself_may_be_asked_again() {
+        let told = |code| {
+            LocalReply::error(code, None, "").headers.contains(&("x-should-retry", "false".to_owned()))
+        };
+        for code in
+            [Code::InvalidApiKey, Code::ModelNotAllowed, Code::InsufficientQuota, Code::RequestTooLarge]
+        {
+            assert!(told(code), "{code:?}");
+        }
+        for code in [Code::RateLimitExceeded, Code::ConcurrencyLimitExceeded, Code::LimitsUnavailable] {
+            assert!(!told(code), "{code:?}");
+        }
+    }
+}
