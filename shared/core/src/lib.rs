@@ -10,6 +10,7 @@ pub mod json;
 pub mod meter;
 pub mod openai;
 pub mod pick;
+pub mod redis;
 pub mod retry_after;
 pub mod sse;
 pub mod target;

@@ -1,0 +1,19 @@
+//! A Redis client for one worker over callouts to `redis-bridge`: pipelined, with deadlines and a circuit breaker.
+//!
+//! Stock proxy-wasm has no Redis call. A callout's body holds commands, its answer's body their replies (RESP2,
+//! <https://redis.io/docs/latest/develop/reference/protocol-spec/>); `redis-bridge` takes the HTTP off and Envoy's
+//! `redis_proxy` brings connections, AUTH, TLS and Redis Cluster.
+
+mod breaker;
+mod call;
+mod command;
+mod frames;
+mod reply;
+
+pub use self::call::{Call, Options, Outcome, Redis, Unavailable};
+pub use self::command::{Command, Script};
+pub use self::frames::{DecodeError, Frames, Progress};
+pub use self::reply::{RedisError, Reply, decode};
+
+#[cfg(test)]
+mod tests;
