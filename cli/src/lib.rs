@@ -7,6 +7,7 @@ pub mod check;
 pub mod explain;
 pub mod file;
 pub mod gateway;
+pub mod key;
 pub mod render;
 pub mod run;
 pub mod schema;

@@ -1,12 +1,13 @@
 //! The `sluice` command.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use sluice::explain::Question;
 use sluice::gateway::{CheckOptions, Gateway};
+use sluice::key;
 use sluice::render::{self, Rendering};
 use sluice::run::{self, Options};
 
@@ -49,11 +50,27 @@ enum Command {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
         concurrency: Option<u32>,
     },
+    /// Makes and hashes keys of consumers
+    #[command(subcommand)]
+    Key(Key),
     /// Prints the JSON Schema of gateway.yaml, for editors
     Schema,
 }
 
-/// The file that all subcommands read.
+/// What to do with a key.
+#[derive(Subcommand)]
+enum Key {
+    /// Makes a strong key, and prints it and the line that gateway.yaml holds of it
+    New {
+        /// Who gets it
+        #[arg(long, value_name = "NAME")]
+        consumer: String,
+    },
+    /// Reads a key from standard input, and prints the line that gateway.yaml holds of it
+    Hash,
+}
+
+/// The file that most subcommands read.
 #[derive(clap::Args)]
 struct File {
     /// The configuration
@@ -100,6 +117,8 @@ fn main() -> ExitCode {
         Command::Run { file: File { file }, envoy_log, access_log, concurrency } => {
             Ok(run::run(&Options { file, envoy_log, access_log, concurrency }))
         }
+        Command::Key(Key::New { consumer }) => new_key(&consumer),
+        Command::Key(Key::Hash) => hash_key(),
         Command::Schema => print(sluice::schema::GATEWAY),
     };
     done.unwrap_or_else(|code| code)
@@ -150,6 +169,30 @@ fn write(gateway: &Gateway, output: &Path) -> Result<(), String> {
     let rendering = Rendering { directory: &directory, module: &module, roots: &roots, access_log: None };
     let rendered = render::render(gateway, &rendering);
     render::write(&rendered.files(&rendering), &directory)
+}
+
+fn new_key(consumer: &str) -> Done {
+    let key = key::new_key().map_err(failed)?;
+    let done = print(&format!("{key}\n{}\n", key::hash(&key)))?;
+    complain(&format!(
+        "Give the first line to {consumer}, it is shown only now; write the second, in quotes, under `keys` of \
+         consumer {consumer} in gateway.yaml.\n"
+    ));
+    Ok(done)
+}
+
+fn hash_key() -> Done {
+    let input = std::io::stdin();
+    if input.is_terminal() {
+        complain("The key, then Enter and Ctrl-D: ");
+    }
+    match key::read(input.lock()) {
+        Ok(key) => print(&format!("{}\n", key::hash(&key))),
+        Err(why) => {
+            complain(&format!("sluice: {why}\n"));
+            Err(ExitCode::from(MISTAKE))
+        }
+    }
 }
 
 /// A reader that has gone (`sluice schema | head`) is no failure worth words.

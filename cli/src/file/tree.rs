@@ -14,9 +14,9 @@ use granit_parser::{Event, Marker, Parser, ScalarStyle, Span};
 
 use super::note::{Place, Report};
 
-/// Nodes in one file, aliases counted as what they stand for: far more than any gateway needs, and a bound on
-/// what an alias of aliases can make of a small file.
-pub const MAX_NODES: usize = 1_000_000;
+/// Nodes in one file, aliases counted as what they stand for: room for 100,000 consumers with every field, and a
+/// bound on what an alias of aliases can make of a small file.
+pub const MAX_NODES: usize = 4_000_000;
 
 /// Values within values. A gateway needs six; the bound keeps the parser's stack small.
 pub const MAX_DEPTH: usize = 64;
@@ -139,12 +139,14 @@ impl<'input> Builder<'input> {
     }
 
     fn node(&mut self, event: Event<'input>, span: Span) -> Result<Rc<Node>, Broken> {
+        if let Event::Alias(id) = event {
+            return self.alias(id, span);
+        }
         self.depth = self.depth.saturating_add(1);
         if self.depth > MAX_DEPTH {
             return Err(Broken::new(span, format!("is nested more than {MAX_DEPTH} deep; write it flatter")));
         }
         let (content, anchor) = match event {
-            Event::Alias(id) => return self.alias(id, span),
             Event::Scalar(_, _, _, Some(_))
             | Event::SequenceStart(_, _, Some(_))
             | Event::MappingStart(_, _, Some(_)) => {

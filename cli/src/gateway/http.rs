@@ -49,3 +49,22 @@ pub(super) fn provider_header(name: &str) -> Result<String, String> {
     }
     Ok(name)
 }
+
+/// Headers in which keys are looked for anyway.
+const USUAL: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
+
+/// As [`header_name`], for headers that hold the key of a consumer.
+///
+/// # Errors
+/// It is no name, or a header that holds something else; what to write instead.
+pub(super) fn credential_header(name: &str) -> Result<String, String> {
+    let name = header_name(name)?;
+    if USUAL.contains(&name.as_str()) {
+        return Err("is looked at anyway; remove it".into());
+    }
+    let ours = OURS.iter().any(|(ours, _)| *ours == name);
+    if ours || name == "x-mse-consumer" || INTERNAL.iter().any(|prefix| name.starts_with(prefix)) {
+        return Err("holds something else; choose another name such as x-my-key".into());
+    }
+    Ok(name)
+}

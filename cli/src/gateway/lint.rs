@@ -1,5 +1,7 @@
 //! What is allowed but does nothing, or hardly what was meant: warnings over the whole file.
 
+mod consumers;
+
 use std::path::Path;
 
 use super::pattern::covers;
@@ -11,10 +13,11 @@ use crate::file::{Cursor, Place, Report, show_duration};
 pub(super) fn look(root: &Cursor<'_>, gateway: &Gateway) {
     unused_providers(root, gateway);
     literal_secrets(root, gateway);
+    consumers::look(root, gateway);
     if let Some(section) = root.field("models") {
         for (at, rule) in gateway.models.iter().enumerate() {
             unreachable(&section, &gateway.models, at);
-            splits(&section.nth(at), rule);
+            splits(&section.nth(at), rule, gateway);
         }
         attempts(root, gateway);
     }
@@ -56,7 +59,8 @@ fn literal_secrets(root: &Cursor<'_>, gateway: &Gateway) {
 
 /// A file with literal keys that every user can read.
 pub(super) fn literal_secrets_in(file: &Path, gateway: &Gateway, report: &Report) {
-    let literal = gateway.providers.iter().flat_map(|p| &p.keys).any(|key| key.secret.is_literal());
+    let literal = gateway.providers.iter().flat_map(|p| &p.keys).any(|key| key.secret.is_literal())
+        || gateway.consumers.iter().flat_map(|consumer| &consumer.keys).any(|key| key.literal);
     if literal && readable_by_others(file) {
         let text = "holds keys and can be read by every user of this machine; run chmod 600 on it";
         report.warning(Place::START, "file", text);
@@ -93,12 +97,12 @@ fn unreachable(section: &Cursor<'_>, rules: &[Rule], at: usize) {
 }
 
 /// Fields of one rule that change nothing.
-fn splits(at: &Cursor<'_>, rule: &Rule) {
+fn splits(at: &Cursor<'_>, rule: &Rule, gateway: &Gateway) {
     if let Some(sticky) = at.field("sticky") {
         if rule.targets.len() == 1 {
             sticky.warn("has no effect on a single target; remove it or add targets");
-        } else if rule.sticky == Sticky::Consumer {
-            sticky.warn("is split by request, as there are no consumers yet; write request or header:NAME");
+        } else if rule.sticky == Sticky::Consumer && gateway.consumers.is_empty() {
+            sticky.warn("is split by request, as there are no consumers; write request or header:NAME");
         }
     }
     if let Some(prefix) = at.field("strip_prefix")

@@ -4,6 +4,7 @@
 //! looks at the parts together for what is allowed but does nothing.
 
 mod address;
+mod consumer;
 mod http;
 mod lint;
 mod listen;
@@ -18,6 +19,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 pub use address::{Endpoint, Host, Scheme};
+pub use consumer::{Consumer, ConsumerKey, Credentials, sha256_hex};
 pub use listen::Tls;
 pub use policy::{Hold, HoldUntil, Log, Retry, Timeouts};
 pub use provider::{Balance, Key, Protocol, Provider, Rotation};
@@ -36,7 +38,7 @@ pub const ADMIN: &str = "127.0.0.1:9901";
 pub const MAX_REQUEST_BODY: u64 = 32 << 20;
 
 /// Sections that later versions will read.
-const NOT_YET: [&str; 7] = ["consumers", "anonymous", "limits", "prices", "redis", "cache", "guard"];
+const NOT_YET: [&str; 5] = ["limits", "prices", "redis", "cache", "guard"];
 
 /// Everything that one `gateway.yaml` says, defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +51,12 @@ pub struct Gateway {
     pub admin: std::net::SocketAddr,
     /// Largest request body in bytes.
     pub max_request_body: u64,
+    /// Who may call, in the order of the file; names are unique. Empty: everybody, as `anonymous`.
+    pub consumers: Vec<Consumer>,
+    /// The consumer that callers without a key are; `None`: they are refused, where there are consumers.
+    pub anonymous: Option<String>,
+    /// Where keys are looked for besides the usual headers.
+    pub credentials: Credentials,
     /// Who serves models, in the order of the file; names are unique.
     pub providers: Vec<Provider>,
     /// The rules, in the order of the file; the first that matches wins. At least one.
@@ -159,18 +167,22 @@ fn read(root: &Cursor<'_>, sources: &Sources<'_>) -> Option<Gateway> {
     let max_request_body =
         fields.optional("max_request_body").map_or(Some(MAX_REQUEST_BODY), |at| at.size(1 << 10..=1 << 30));
     let providers = provider::read(&mut fields, sources);
-    let models = rule::read(&mut fields, &providers.names);
+    let (known, callers) = consumer::read(&mut fields, sources);
+    let models = rule::read(&mut fields, &providers.names, &known);
     let timeouts = policy::timeouts(&mut fields);
     let retry = policy::retry(&mut fields);
     let hold = policy::hold(&mut fields);
     let log = policy::log(&mut fields);
     fields.finish();
-    let (listen, providers, models) = (listen?, providers.all?, models?);
+    let (listen, callers, providers, models) = (listen?, callers?, providers.all?, models?);
     let gateway = Gateway {
         listen: listen.address,
         tls: listen.tls,
         admin: listen.admin,
         max_request_body: max_request_body?,
+        consumers: callers.consumers,
+        anonymous: callers.anonymous,
+        credentials: callers.credentials,
         providers,
         models,
         timeouts: timeouts?,

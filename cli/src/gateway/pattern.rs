@@ -51,6 +51,40 @@ pub(super) fn covers(outer: &[&str], inner: &str) -> bool {
     same || skeletons(inner).is_some_and(|skeletons| skeletons.iter().all(taken))
 }
 
+/// Whether some name can match both globs; `true` when it cannot be told.
+pub(super) fn can_meet(one: &str, other: &str) -> bool {
+    match (skeletons(one), skeletons(other)) {
+        (Some(one), Some(other)) => one.iter().any(|one| other.iter().any(|other| meet(one, other))),
+        _ => true,
+    }
+}
+
+/// Whether some text fits both skeletons.
+fn meet(one: &str, other: &str) -> bool {
+    let other: Vec<char> = other.chars().collect();
+    // for each number of steps of `other`: whether they fit some text that all steps of `one` so far fit
+    let mut fits = vec![true];
+    fits.extend(other.iter().scan(true, |fits, step| {
+        *fits = *fits && *step == RUN;
+        Some(*fits)
+    }));
+    for step in one.chars() {
+        let mut left = step == RUN && fits.first() == Some(&true);
+        let mut next = vec![left];
+        for (before, other) in fits.windows(2).zip(&other) {
+            let &[diagonal, above] = before else { continue };
+            left = match (step, *other) {
+                (RUN, _) | (_, RUN) => above || left,
+                (ONE, _) | (_, ONE) => diagonal,
+                (step, other) => diagonal && step == other,
+            };
+            next.push(left);
+        }
+        fits = next;
+    }
+    fits.last() == Some(&true)
+}
+
 /// The glob's alternatives, their wildcards replaced by [`RUN`] and [`ONE`].
 fn skeletons(glob: &str) -> Option<Vec<String>> {
     let mut skeleton = String::new();
@@ -105,6 +139,26 @@ mod tests {
             (&["*[!a]"], "*", false),
         ] {
             assert_eq!(covers(outer, inner), want, "{outer:?} {inner}");
+        }
+    }
+
+    #[test]
+    fn globs_meet_where_some_name_matches_both() {
+        for (one, other, want) in [
+            ("*", "gpt-4", true),
+            ("gpt-*", "*-mini", true),
+            ("gpt-*", "gpt-4?", true),
+            ("a*b", "ab", true),
+            ("a*b*c", "a?c*", true),
+            ("{qwen,gpt}-*", "gpt-4", true),
+            ("gpt-[45]", "gpt-3", true), // classes are not looked into
+            ("gpt-4", "gpt-4o", false),
+            ("gpt-*", "qwen-*", false),
+            ("gpt-?", "gpt-", false),
+            ("{qwen,deepseek}-*", "gpt-*", false),
+            ("a*b", "a*c", false),
+        ] {
+            assert_eq!((can_meet(one, other), can_meet(other, one)), (want, want), "{one} {other}");
         }
     }
 

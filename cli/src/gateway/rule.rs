@@ -1,10 +1,12 @@
 //! Section `models`: which target serves a request.
 
 mod reader;
+mod when;
 
 use std::collections::BTreeMap;
 
-pub(super) use reader::read;
+pub(super) use reader::{globs, read};
+pub(super) use when::read as when;
 
 /// One rule: what it matches, and who then serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,9 +25,13 @@ pub struct Rule {
     pub fallback: Vec<Hop>,
 }
 
-/// Conditions of a rule; all must hold.
+/// Conditions of a rule or a limit; all must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct When {
+    /// Name of a consumer in the file.
+    pub consumer: Option<String>,
+    /// A tier; some consumer's, or the condition never holds.
+    pub tier: Option<String>,
     /// Globs by header name in lower case.
     pub headers: BTreeMap<String, String>,
     /// Least estimated input tokens.

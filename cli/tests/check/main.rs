@@ -14,9 +14,12 @@ use sluice::check::check;
 use sluice::file::Report;
 use sluice::gateway::{CheckOptions, Gateway};
 
-/// An environment with two keys and an empty one.
+/// An environment with two keys, an empty one, and keys that nobody guesses.
 fn env(name: &str) -> Option<String> {
     match name {
+        "LONG_KEY" | "LONG_TOO" | "KEY_LONG_3" | "KEY_LONG_4" | "KEY_LONG_5" => {
+            Some(format!("sk-{name}-0123456789"))
+        }
         "KEY_1" => Some("sk-1".into()),
         "KEY_2" => Some("sk-2".into()),
         "EMPTY" => Some(String::new()),

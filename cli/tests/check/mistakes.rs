@@ -1,12 +1,14 @@
 //! A table of bad configurations and the exact lines that name their mistakes.
 //!
-//! `mistakes.txt` holds one case after the other: a name, a file, `--->`, the lines without `gateway.yaml:`. A
+//! Each table holds one case after the other: a name, a file, `--->`, the lines without `gateway.yaml:`. A
 //! file that does not begin with `!bare` gets a provider and a rule at its end unless it has its own. With
-//! `SLUICE_BLESS=1` the test writes what it found into the table, for a human to judge.
+//! `SLUICE_BLESS=1` the test writes what it found into the tables, for a human to judge.
 
 use super::checked;
 
-const TABLE: &str = include_str!("mistakes.txt");
+/// The tables by name.
+const TABLES: [(&str, &str); 2] =
+    [("mistakes.txt", include_str!("mistakes.txt")), ("consumers.txt", include_str!("consumers.txt"))];
 const PROVIDERS: &str = "providers: {a: {url: http://a/v1}}\n";
 const MODELS: &str = "models: [{match: \"*\", targets: [{provider: a}]}]\n";
 
@@ -17,7 +19,11 @@ struct Case {
 }
 
 fn cases() -> Vec<Case> {
-    let cases = TABLE.split("### ").filter(|case| !case.trim().is_empty());
+    TABLES.iter().flat_map(|(_, table)| cases_of(table)).collect()
+}
+
+fn cases_of(table: &str) -> Vec<Case> {
+    let cases = table.split("### ").filter(|case| !case.trim().is_empty());
     let case = |case: &str| {
         let (name, rest) = case.split_once('\n').unwrap();
         let (file, want) = rest.split_once("--->\n").unwrap();
@@ -46,9 +52,11 @@ fn found(file: &str) -> String {
 #[test]
 fn every_mistake_is_named_with_its_place_and_what_to_write_instead() {
     if std::env::var_os("SLUICE_BLESS").is_some() {
-        let blessed: Vec<String> =
-            cases().iter().map(|c| format!("### {}\n{}--->\n{}\n", c.name, c.file, found(&c.file))).collect();
-        std::fs::write("tests/check/mistakes.txt", blessed.join("\n")).unwrap();
+        for (name, table) in TABLES {
+            let case = |c: &Case| format!("### {}\n{}--->\n{}\n", c.name, c.file, found(&c.file));
+            let blessed: Vec<String> = cases_of(table).iter().map(case).collect();
+            std::fs::write(format!("tests/check/{name}"), blessed.join("\n")).unwrap();
+        }
         return;
     }
     let wrong: Vec<String> = cases()

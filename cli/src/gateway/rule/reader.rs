@@ -1,11 +1,10 @@
 //! Reads section `models`.
 
-use std::collections::BTreeMap;
-
 use sluice_core::config::shown;
 
-use super::{Hop, Rule, Sticky, Target, When};
+use super::{Hop, Rule, Sticky, Target, When, when};
 use crate::file::{Cursor, Fields, did_you_mean};
+use crate::gateway::consumer::Known;
 use crate::gateway::http::header_name;
 use crate::gateway::pattern;
 
@@ -14,20 +13,25 @@ const TARGET: &str = "`{provider: openai}`";
 const GLOB: &str = "a glob such as \"gpt-4*\"";
 
 /// Reads the section. `providers` are the names that a target may use; none: the section itself is broken.
-pub(in crate::gateway) fn read(fields: &mut Fields<'_>, providers: &[String]) -> Option<Vec<Rule>> {
+pub(in crate::gateway) fn read(
+    fields: &mut Fields<'_>,
+    providers: &[String],
+    callers: &Known,
+) -> Option<Vec<Rule>> {
     let section = fields.required("models", &format!("a list of rules such as {RULE}"))?;
     let rules = section.items(&format!("rules such as {RULE}"), false)?;
-    let rules: Vec<_> = rules.iter().map(|at| rule(at, providers)).collect();
+    let rules: Vec<_> = rules.iter().map(|at| rule(at, providers, callers)).collect();
     rules.into_iter().collect()
 }
 
-fn rule(at: &Cursor<'_>, providers: &[String]) -> Option<Rule> {
+fn rule(at: &Cursor<'_>, providers: &[String], callers: &Known) -> Option<Rule> {
     let mut fields = at.fields(&format!("a rule such as {RULE}"))?;
     let matches = fields.required("match", "`match: \"gpt-4*\"`").and_then(|at| globs(&at));
-    let when = fields.optional("when").map_or(Some(When::default()), |at| when(&at));
+    let when = fields.optional("when").map_or(Some(When::default()), |at| when(&at, callers));
     let strip_prefix = fields.optional("strip_prefix");
     let strip_prefix = strip_prefix.map_or(Some(None), |at| prefix(&at, matches.as_deref()).map(Some));
-    let sticky = fields.optional("sticky").map_or(Some(Sticky::Request), |at| sticky(&at));
+    let default = if callers.any() { Sticky::Consumer } else { Sticky::Request };
+    let sticky = fields.optional("sticky").map_or(Some(default), |at| sticky(&at));
     let targets = fields.required("targets", "`targets: [{provider: openai}]`");
     let targets = targets.and_then(|at| targets_of(&at, providers));
     let fallback = fields.optional("fallback").map_or(Some(Vec::new()), |at| fallback(&at, providers));
@@ -42,13 +46,14 @@ fn rule(at: &Cursor<'_>, providers: &[String]) -> Option<Rule> {
     })
 }
 
-fn globs(at: &Cursor<'_>) -> Option<Vec<String>> {
+/// One glob over models or several.
+pub(in crate::gateway) fn globs(at: &Cursor<'_>) -> Option<Vec<String>> {
     let items = at.one_or_more(&format!("{GLOB} or a list of globs"))?;
     let read: Vec<_> = items.iter().map(glob).collect();
     read.into_iter().collect()
 }
 
-fn glob(at: &Cursor<'_>) -> Option<String> {
+pub(super) fn glob(at: &Cursor<'_>) -> Option<String> {
     let text = at.text(GLOB)?;
     match pattern::parse(text) {
         Ok(glob) => Some(glob.as_str().to_owned()),
@@ -84,59 +89,6 @@ fn sticky(at: &Cursor<'_>) -> Option<Sticky> {
             at.refuse(format!("{:?} is not known{advice}", shown(text)))
         }
     }
-}
-
-fn when(at: &Cursor<'_>) -> Option<When> {
-    let mut fields = at.fields("conditions such as `{headers: {x-team: search}}`")?;
-    for name in ["consumer", "tier"] {
-        fields.not_yet(name, "not supported yet: needs consumers; remove the condition");
-    }
-    let headers = fields.optional("headers").map_or(Some(BTreeMap::new()), |at| headers(&at));
-    let tokens = 1..=u64::from(u32::MAX);
-    let min =
-        fields.optional("min_input_tokens").map_or(Some(None), |at| at.number(tokens.clone()).map(Some));
-    let max_at = fields.optional("max_input_tokens");
-    let max = max_at.as_ref().map_or(Some(None), |at| at.number(tokens.clone()).map(Some));
-    let has = fields.optional("has").map_or(Some((false, false)), |at| has(&at));
-    fields.finish();
-    let (min_input_tokens, max_input_tokens, (has_tools, has_images)) = (min?, max?, has?);
-    if let (Some(at), Some(min), Some(max)) = (max_at, min_input_tokens, max_input_tokens)
-        && min > max
-    {
-        return at.refuse(format!("{max} is less than min_input_tokens; write {min} or more"));
-    }
-    Some(When { headers: headers?, min_input_tokens, max_input_tokens, has_tools, has_images })
-}
-
-fn headers(at: &Cursor<'_>) -> Option<BTreeMap<String, String>> {
-    let want = "globs by header name such as `{x-team: search*}`";
-    let named = at.fields(want)?.named();
-    let mut read = BTreeMap::new();
-    let mut whole =
-        if named.is_empty() { at.refuse(format!("names no header; write {want}")) } else { Some(()) };
-    for (name, place, at) in named {
-        let name = header_name(&name).map_err(|why| at.refuse_at::<()>(place, why)).ok();
-        let (Some(name), Some(glob)) = (name, glob(&at)) else {
-            whole = None;
-            continue;
-        };
-        if read.contains_key(&name) {
-            whole = at.refuse_at(
-                place,
-                format!("is {} once more, case does not count; keep one of them", shown(&name)),
-            );
-        }
-        read.insert(name, glob);
-    }
-    whole.map(|()| read)
-}
-
-/// Whether tools and whether images are asked for.
-fn has(at: &Cursor<'_>) -> Option<(bool, bool)> {
-    let items = at.items("a list such as [tools, images]", false)?;
-    let read: Vec<_> = items.iter().map(|at| at.choice(&[("tools", true), ("images", false)])).collect();
-    let read: Vec<bool> = read.into_iter().collect::<Option<_>>()?;
-    Some((read.contains(&true), read.contains(&false)))
 }
 
 fn targets_of(at: &Cursor<'_>, providers: &[String]) -> Option<Vec<Target>> {
