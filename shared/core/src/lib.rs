@@ -17,3 +17,4 @@ pub mod target;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod when;
+pub mod window;
