@@ -8,5 +8,6 @@ sluice_host::register!(
     model_router::ModelRouter,
     fallback::Fallback,
     key_rotation::KeyRotation,
-    provider_adapter::ProviderAdapter,
+    provider_adapter::ProviderAdapter;
+    network: redis_bridge::RedisBridge,
 );

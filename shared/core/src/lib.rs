@@ -8,6 +8,7 @@ pub mod form;
 pub mod glob;
 pub mod json;
 pub mod meter;
+pub mod network;
 pub mod openai;
 pub mod pick;
 pub mod redis;

@@ -12,7 +12,7 @@ mod reply;
 
 pub use self::call::{Call, Options, Outcome, Redis, Unavailable};
 pub use self::command::{Command, Script};
-pub use self::frames::{DecodeError, Frames, Progress};
+pub use self::frames::{DecodeError, Frames, Progress, command_names};
 pub use self::reply::{RedisError, Reply, decode};
 
 #[cfg(test)]

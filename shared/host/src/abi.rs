@@ -28,6 +28,8 @@ pub(crate) enum Level {
 pub(crate) enum BufferType {
     RequestBody = 0,
     ResponseBody = 1,
+    DownstreamData = 2,
+    UpstreamData = 3,
     CalloutBody = 4,
     PluginConfiguration = 7,
 }
@@ -254,6 +256,12 @@ pub(crate) fn resume(side: Side) {
 pub(crate) fn reset(side: Side) {
     // SAFETY: no pointers.
     unsafe { proxy_close_stream(stream_type(side)) };
+}
+
+/// Closes the connection of a network filter (`WasmStreamType`: 2 is downstream).
+pub(crate) fn close_connection() {
+    // SAFETY: no pointers.
+    unsafe { proxy_close_stream(2) };
 }
 
 fn stream_type(side: Side) -> u32 {

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use sluice_core::filter::Side;
+use sluice_core::network::Way;
 
 use crate::abi::{self, Level};
 
@@ -32,8 +33,20 @@ pub trait RootContext {
     fn on_tick(&self);
     /// A callout of no stream has ended with a body of `body_size` bytes.
     fn on_callout(&self, token: u32, body_size: usize);
-    /// A new stream.
-    fn create_stream(&self, context: u32) -> Option<Rc<dyn StreamContext>>;
+    /// A new stream; `None` from a network filter.
+    fn create_stream(&self, _context: u32) -> Option<Rc<dyn StreamContext>> {
+        None
+    }
+    /// A new connection; `None` from an HTTP filter.
+    fn create_connection(&self, _context: u32) -> Option<Rc<dyn ConnectionContext>> {
+        None
+    }
+}
+
+/// One connection through one network filter.
+pub trait ConnectionContext {
+    /// `size` bytes can be read and replaced.
+    fn on_data(&self, way: Way, size: usize);
 }
 
 /// One stream through one filter.
@@ -57,6 +70,7 @@ thread_local! {
     static NEW_ROOT: Cell<Option<NewRoot>> = const { Cell::new(None) };
     static ROOTS: RefCell<HashMap<u32, Rc<dyn RootContext>>> = RefCell::default();
     static STREAMS: RefCell<HashMap<u32, Rc<dyn StreamContext>>> = RefCell::default();
+    static CONNECTIONS: RefCell<HashMap<u32, Rc<dyn ConnectionContext>>> = RefCell::default();
     /// The stream or the root that waits for a callout, by the callout's token.
     static CALLOUTS: RefCell<HashMap<u32, u32>> = RefCell::default();
 }
@@ -93,10 +107,33 @@ fn act(context: u32, call: impl FnOnce(&dyn StreamContext) -> Action) -> Action 
     stream(context).map_or(Action::Continue, |stream| call(&*stream))
 }
 
+fn pass_data(context: u32, way: Way, size: usize) -> Action {
+    let connection = CONNECTIONS.with_borrow(|connections| connections.get(&context).cloned());
+    if let Some(connection) = connection {
+        connection.on_data(way, size);
+    }
+    Action::Continue
+}
+
+/// Makes the context of whatever `root` filters; `false` if it filters nothing.
+fn create(root: &dyn RootContext, context: u32) -> bool {
+    if let Some(stream) = root.create_stream(context) {
+        STREAMS.with_borrow_mut(|streams| streams.insert(context, stream));
+    } else if let Some(connection) = root.create_connection(context) {
+        CONNECTIONS.with_borrow_mut(|connections| connections.insert(context, connection));
+    } else {
+        return false;
+    }
+    true
+}
+
 /// The entry points themselves: names and shapes of
 /// <https://github.com/proxy-wasm/spec/tree/main/abi-versions/v0.2.1>.
 mod entry {
-    use super::{Action, CALLOUTS, NEW_ROOT, ROOTS, STREAMS, Side, abi, act, root, stream};
+    use super::{
+        Action, CALLOUTS, CONNECTIONS, NEW_ROOT, ROOTS, STREAMS, Side, Way, abi, act, create, pass_data,
+        root, stream,
+    };
 
     #[unsafe(no_mangle)]
     extern "C" fn proxy_abi_version_0_2_1() {}
@@ -115,9 +152,10 @@ mod entry {
     /// A context without a parent is a root.
     #[unsafe(no_mangle)]
     extern "C" fn proxy_on_context_create(context: u32, parent: u32) {
-        if let Some(stream) = root(parent).and_then(|root| root.create_stream(context)) {
-            STREAMS.with_borrow_mut(|streams| streams.insert(context, stream));
-        } else if let (0, Some(new_root)) = (parent, NEW_ROOT.get()) {
+        if root(parent).is_some_and(|root| create(&*root, context)) {
+            return;
+        }
+        if let (0, Some(new_root)) = (parent, NEW_ROOT.get()) {
             let root = new_root(context);
             ROOTS.with_borrow_mut(|roots| roots.insert(context, root));
         }
@@ -165,6 +203,16 @@ mod entry {
         act(context, |stream| stream.on_trailers(Side::Response))
     }
 
+    #[unsafe(no_mangle)]
+    extern "C" fn proxy_on_downstream_data(context: u32, size: usize, _: u32) -> Action {
+        pass_data(context, Way::Out, size)
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn proxy_on_upstream_data(context: u32, size: usize, _: u32) -> Action {
+        pass_data(context, Way::Back, size)
+    }
+
     /// May come for a stream that is gone.
     #[unsafe(no_mangle)]
     extern "C" fn proxy_on_http_call_response(_: u32, token: u32, _: u32, body_size: usize, _: u32) {
@@ -196,9 +244,10 @@ mod entry {
     #[unsafe(no_mangle)]
     extern "C" fn proxy_on_delete(context: u32) {
         let gone = STREAMS.with_borrow_mut(|streams| streams.remove(&context));
+        let connection = CONNECTIONS.with_borrow_mut(|connections| connections.remove(&context));
         let root = ROOTS.with_borrow_mut(|roots| roots.remove(&context));
         CALLOUTS.with_borrow_mut(|callouts| callouts.retain(|_, waits| *waits != context));
         // Dropped here, where nothing is borrowed.
-        drop((gone, root));
+        drop((gone, connection, root));
     }
 }

@@ -1,4 +1,5 @@
-//! Runs a [`Filter`](sluice_core::filter::Filter) inside Envoy. The only crate that speaks proxy-wasm.
+//! Runs a [`Filter`](sluice_core::filter::Filter) or a [`NetworkFilter`](sluice_core::network::NetworkFilter)
+//! inside Envoy. The only crate that speaks proxy-wasm.
 //!
 //! What the host does differently from what one would think is handled here, once:
 //!
@@ -21,34 +22,44 @@ mod abi;
 mod detached;
 mod dispatch;
 mod envoy;
+mod network;
 mod pairs;
 mod root;
 mod shared;
 mod stream;
 mod wake;
 
-pub use crate::dispatch::{Action, NewRoot, RootContext, StreamContext, start};
+pub use crate::dispatch::{Action, ConnectionContext, NewRoot, RootContext, StreamContext, start};
+pub use crate::network::NetworkRoot;
 pub use crate::root::{Root, Unknown, root_id};
 
-/// Exports one filter, or several picked by `plugin_root_id`, as this module's proxy-wasm entry point.
+/// Exports one filter, or several picked by `plugin_root_id`, as this module's proxy-wasm entry point. Network
+/// filters stand behind the others: `register!(A, B; network: C)`, `register!(network: C)`.
 ///
 /// The entry point exists only in the crate that is being built as a module (`--cfg sluice_module`, see
 /// `scripts/build-wasm`), so that one module can link several plugins.
 #[macro_export]
 macro_rules! register {
-    ($($filter:ty),+ $(,)?) => {
+    (network: $($network:ty),+ $(,)?) => { $crate::register!(; network: $($network),+); };
+    ($($filter:ty),* $(,)? $(; network: $($network:ty),+ $(,)?)?) => {
         #[cfg(sluice_module)]
         #[allow(unsafe_code, missing_docs, unreachable_pub, reason = "an entry point has a fixed name")]
         mod entry {
             use super::*;
 
-            const NAMES: &[&str] = &[$(<$filter as ::sluice_core::filter::Filter>::NAME),+];
+            const NAMES: &[&str] = &[
+                $(<$filter as ::sluice_core::filter::Filter>::NAME,)*
+                $($(<$network as ::sluice_core::network::NetworkFilter>::NAME,)+)?
+            ];
 
             fn root(context: u32) -> ::std::rc::Rc<dyn $crate::RootContext> {
                 let id = $crate::root_id();
                 $(if NAMES.len() == 1 || id == <$filter as ::sluice_core::filter::Filter>::NAME {
                     return ::std::rc::Rc::new($crate::Root::<$filter>::new(context));
-                })+
+                })*
+                $($(if NAMES.len() == 1 || id == <$network as ::sluice_core::network::NetworkFilter>::NAME {
+                    return ::std::rc::Rc::new($crate::NetworkRoot::<$network>::new(context));
+                })+)?
                 ::std::rc::Rc::new($crate::Unknown { root_id: id, known: NAMES })
             }
 

@@ -121,7 +121,12 @@ impl Redis {
         self.start(host, commands, true)
     }
 
-    fn start(&self, host: &mut dyn Host, commands: Vec<Command>, detached: bool) -> Result<Call, Unavailable> {
+    fn start(
+        &self,
+        host: &mut dyn Host,
+        commands: Vec<Command>,
+        detached: bool,
+    ) -> Result<Call, Unavailable> {
         let sent_ms = host.now_ms();
         host.count("redis_calls_total", 1);
         let Some(ticket) = self.breaker.borrow_mut().admit(sent_ms) else {

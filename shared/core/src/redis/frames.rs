@@ -7,7 +7,7 @@ use redis_protocol::resp2::decode::decode_range;
 use redis_protocol::resp2::types::RangeFrame;
 
 /// How deep arrays may nest. Redis' own replies nest 3 or 4 deep, and a script's are ours.
-const MAX_DEPTH: usize = 16;
+pub(super) const MAX_DEPTH: usize = 16;
 
 /// How long a line may be: a status, an error or a length. Redis' longest lines are errors that quote a command.
 const MAX_LINE: usize = 65_536;
@@ -113,11 +113,39 @@ impl Frames {
     }
 }
 
+/// The names of commands that follow each other, each an array of bulk strings, as they are written.
+///
+/// # Errors
+/// The bytes are something else.
+pub fn command_names(bytes: &[u8]) -> Result<Vec<&[u8]>, DecodeError> {
+    let (mut rest, mut names) = (bytes, Vec::new());
+    while !rest.is_empty() {
+        let Piece::Array(parts @ 1..) = next(&mut rest)? else { return Err(DecodeError::Malformed) };
+        for part in 0..parts {
+            let Piece::Bulk(bytes) = next(&mut rest)? else { return Err(DecodeError::Malformed) };
+            if part == 0 {
+                names.push(bytes);
+            }
+        }
+    }
+    Ok(names)
+}
+
+/// Takes the next piece off `rest`.
+///
+/// # Errors
+/// There is no whole one.
+pub(super) fn next<'a>(rest: &mut &'a [u8]) -> Result<Piece<'a>, DecodeError> {
+    let (piece, length) = piece(rest)?.ok_or(DecodeError::Incomplete)?;
+    *rest = rest.get(length..).unwrap_or_default();
+    Ok(piece)
+}
+
 /// The first piece of `bytes` and its length; `None` while it is incomplete.
 ///
 /// # Errors
 /// [`DecodeError::Malformed`].
-pub(super) fn piece(bytes: &[u8]) -> Result<Option<(Piece<'_>, usize)>, DecodeError> {
+fn piece(bytes: &[u8]) -> Result<Option<(Piece<'_>, usize)>, DecodeError> {
     let Some(line) = memchr::memchr(b'\n', bytes).and_then(|end| bytes.get(..=end)) else { return Ok(None) };
     if !line.ends_with(b"\r\n") {
         return Err(DecodeError::Malformed);
@@ -125,14 +153,18 @@ pub(super) fn piece(bytes: &[u8]) -> Result<Option<(Piece<'_>, usize)>, DecodeEr
     if let Some(b'*') = line.first() {
         return array(line).map(|array| Some((array, line.len())));
     }
-    let Some((frame, length)) = decode_range(bytes).map_err(|_| DecodeError::Malformed)? else { return Ok(None) };
+    let Some((frame, length)) = decode_range(bytes).map_err(|_| DecodeError::Malformed)? else {
+        return Ok(None);
+    };
     let part = |(start, end): (usize, usize)| bytes.get(start..end).ok_or(DecodeError::Malformed);
     let piece = match frame {
         RangeFrame::SimpleString(range) => Piece::Simple(part(range)?),
         RangeFrame::Error(range) => Piece::Error(part(range)?),
         RangeFrame::Integer(number) => Piece::Integer(number),
         // The crate takes any two bytes behind a bulk string.
-        RangeFrame::BulkString((start, end)) if bytes.get(end..length) == Some(b"\r\n") => Piece::Bulk(part((start, end))?),
+        RangeFrame::BulkString((start, end)) if bytes.get(end..length) == Some(b"\r\n") => {
+            Piece::Bulk(part((start, end))?)
+        }
         RangeFrame::Null => Piece::Nil,
         RangeFrame::BulkString(_) | RangeFrame::Array(_) => return Err(DecodeError::Malformed),
     };

@@ -1,9 +1,6 @@
 //! What Redis answers, as values and typed errors.
 
-use super::frames::{DecodeError, Piece, piece};
-
-/// How deep arrays may nest; the same bound as for [`super::Frames`].
-const MAX_DEPTH: usize = 16;
+use super::frames::{DecodeError, MAX_DEPTH, Piece, next};
 
 /// How many values one answer may hold: 1 MiB of empty arrays would become 16 MiB here.
 const MAX_VALUES: usize = 65_536;
@@ -184,9 +181,7 @@ impl Reader<'_> {
     }
 
     fn reply(&mut self, depth: usize) -> Result<Result<Reply, RedisError>, DecodeError> {
-        let (piece, length) = piece(self.rest)?.ok_or(DecodeError::Incomplete)?;
-        self.rest = self.rest.get(length..).unwrap_or_default();
-        Ok(Ok(match piece {
+        Ok(Ok(match next(&mut self.rest)? {
             Piece::Error(text) => return Ok(Err(RedisError::parse(text))),
             Piece::Simple(text) => Reply::Simple(text.to_vec()),
             Piece::Integer(number) => Reply::Integer(number),

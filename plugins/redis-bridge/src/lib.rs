@@ -1,0 +1,142 @@
+//! `redis-bridge`: lets HTTP callouts speak to Redis. A network filter in front of Envoy's `redis_proxy`.
+//!
+//! Reads    the bytes of a connection: HTTP/1.1 requests whose bodies are Redis commands (RESP2), one at a time.
+//! Writes   the commands alone, one way; the other way their replies, all in one HTTP response.
+//! Replies  200 with the replies; 400, 411, 413, 431 to what is no such request; 502 to replies that are not RESP2,
+//!          507 to replies of more than `max_reply_bytes`. All but 200 close the connection.
+//! Config   `{"max_reply_bytes": 1048576}`
+//! Source   <https://redis.io/docs/latest/develop/reference/protocol-spec/>, RFC 9112,
+//!          <https://www.envoyproxy.io/docs/envoy/v1.40.0/configuration/listeners/network_filters/redis_proxy_filter>
+
+mod request;
+mod response;
+
+use std::rc::Rc;
+
+use serde::Deserialize;
+use sluice_core::config::Env;
+use sluice_core::filter::{Host, Level};
+use sluice_core::network::{NetworkFilter, Onward, Way};
+
+use crate::request::{Inbox, Refusal};
+use crate::response::{Outbox, Problem};
+
+sluice_host::register!(network: RedisBridge);
+
+/// `redis_proxy` answers this by itself, at once. A network filter can write to a connection only in place of what
+/// somebody else writes: this makes somebody write.
+const NUDGE: &[u8] = b"*1\r\n$4\r\nPING\r\n";
+
+/// What a filter's bodies may hold is small; a script's values are the largest part.
+const DEFAULT_MAX_REPLY_BYTES: usize = 1_048_576;
+
+/// What is configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Bound for all replies to one request together, in bytes.
+    pub max_reply_bytes: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { max_reply_bytes: DEFAULT_MAX_REPLY_BYTES }
+    }
+}
+
+/// One connection: one request at a time, any number after each other.
+pub struct RedisBridge {
+    config: Rc<Config>,
+    state: State,
+}
+
+enum State {
+    Reading(Inbox),
+    Waiting(Outbox),
+    Refusing(Refusal), // nudged
+    Over,
+}
+
+impl NetworkFilter for RedisBridge {
+    const NAME: &'static str = "redis-bridge";
+
+    type Raw = Config;
+    type Config = Config;
+
+    fn check(raw: Config, _env: &Env<'_>) -> Result<Config, String> {
+        if raw.max_reply_bytes == 0 {
+            return Err("max_reply_bytes: must be at least 1".to_owned());
+        }
+        Ok(raw)
+    }
+
+    fn new(config: Rc<Config>) -> Self {
+        Self { config, state: State::Reading(Inbox::default()) }
+    }
+
+    fn on_bytes(&mut self, host: &mut dyn Host, way: Way, chunk: &[u8]) -> Onward {
+        match way {
+            Way::Out => self.on_request(host, chunk),
+            Way::Back => self.on_reply(host, chunk),
+        }
+    }
+}
+
+impl RedisBridge {
+    fn on_request(&mut self, host: &mut dyn Host, chunk: &[u8]) -> Onward {
+        match &mut self.state {
+            State::Reading(inbox) => match inbox.take(chunk) {
+                Ok(None) => Onward::nothing(),
+                Ok(Some(request)) => {
+                    self.state = State::Waiting(Outbox::new(request.count, self.config.max_reply_bytes));
+                    Onward::send(request.commands)
+                }
+                Err(refusal) => {
+                    host.count("redis_bridge_refused_total", 1);
+                    host.log(Level::Warn, &format!("refused: {refusal}"));
+                    self.state = State::Refusing(refusal);
+                    Onward::send(NUDGE.to_vec())
+                }
+            },
+            // The rest of what is being refused.
+            State::Refusing(_) => Onward::nothing(),
+            // Nobody sends more before the answer, or after being told that the connection closes.
+            State::Waiting(_) | State::Over => self.close(),
+        }
+    }
+
+    fn on_reply(&mut self, host: &mut dyn Host, chunk: &[u8]) -> Onward {
+        match &mut self.state {
+            State::Waiting(outbox) => match outbox.take(chunk) {
+                Ok(None) => Onward::nothing(),
+                Ok(Some(response)) => {
+                    self.state = State::Reading(Inbox::default());
+                    Onward::send(response)
+                }
+                Err(problem) => self.give_up(host, problem),
+            },
+            State::Refusing(refusal) => {
+                let answer = response::last(refusal.status(), &refusal.to_string());
+                self.state = State::Over;
+                Onward::send(answer)
+            }
+            State::Over => Onward::nothing(),
+            State::Reading(_) => self.close(),
+        }
+    }
+
+    fn give_up(&mut self, host: &mut dyn Host, problem: Problem) -> Onward {
+        host.count("redis_bridge_dropped_total", 1);
+        host.log(Level::Warn, &format!("replies dropped: {problem}"));
+        self.state = State::Over;
+        Onward::send(response::last(problem.status(), &problem.to_string()))
+    }
+
+    fn close(&mut self) -> Onward {
+        self.state = State::Over;
+        Onward::close()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! The bridge, byte by byte.
