@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use sluice_core::config::shown;
 
+use super::decimal::{self, Decimal};
 use super::fields::Fields;
 use super::note::{Place, Report};
 use super::quantity::{parse_duration, parse_size, show_duration, show_size};
@@ -162,6 +163,19 @@ impl<'a> Cursor<'a> {
     pub fn number32(&self, range: RangeInclusive<u32>) -> Option<u32> {
         let number = self.number(u64::from(*range.start())..=u64::from(*range.end()))?;
         u32::try_from(number).ok()
+    }
+
+    /// A decimal number of at most `places` digits after the point; `range` counts units of the last one.
+    #[must_use]
+    pub fn decimal(&self, places: u8, range: RangeInclusive<u64>) -> Option<Decimal> {
+        let [least, most] = [*range.start(), *range.end()].map(|units| Decimal::new(units, places));
+        let want = format!("a number from {least} to {most}");
+        let text = self.text(&want)?;
+        match decimal::parse(text, places) {
+            Ok(number) if range.contains(&number.units()) => Some(number),
+            Ok(_) => self.refuse(format!("{} is out of range; write {want}", shown(text))),
+            Err(why) => self.refuse(format!("{why}; write {want}")),
+        }
     }
 
     /// A duration in `range`.

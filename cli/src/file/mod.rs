@@ -5,6 +5,7 @@
 //! needs ([`Cursor::text`], [`Cursor::duration`]…), so YAML's guesses (`off`, `1e3`) never get in the way.
 
 mod cursor;
+mod decimal;
 mod fields;
 mod note;
 mod quantity;
@@ -13,6 +14,7 @@ mod syntax;
 pub mod tree;
 
 pub use cursor::Cursor;
+pub use decimal::Decimal;
 pub use fields::Fields;
 pub use note::{Note, Place, Report, Severity};
 pub use quantity::{parse_duration, parse_size, show_duration, show_size};

@@ -59,6 +59,67 @@ pub(super) fn can_meet(one: &str, other: &str) -> bool {
     }
 }
 
+/// Globs that together match every name that `glob` lets through, less `prefix` where a name has it. A name that is
+/// one of several in braces becomes a glob of its own. `None`: it cannot be told.
+pub(super) fn less_prefix(glob: &str, prefix: &str) -> Option<Vec<String>> {
+    if !glob.contains('{') {
+        match glob.strip_prefix(prefix) {
+            Some(rest) if escaped(prefix) == prefix => return Some(vec![rest.to_owned()]),
+            _ if !can_begin_with(glob, prefix) => return Some(vec![glob.to_owned()]),
+            _ => {}
+        }
+    }
+    let whole = |skeleton: &String| match less(skeleton, prefix) {
+        Less::Always(rest) => vec![written(&rest)],
+        Less::Sometimes(rest) => vec![written(skeleton), written(&rest)],
+        Less::Never => vec![written(skeleton)],
+    };
+    Some(skeletons(glob)?.iter().flat_map(whole).collect())
+}
+
+/// What is left of the names of a skeleton when a prefix is taken off.
+enum Less {
+    /// All of them have it.
+    Always(String),
+    /// Some of them may have it.
+    Sometimes(String),
+    /// None has it.
+    Never,
+}
+
+fn less(skeleton: &str, prefix: &str) -> Less {
+    let mut steps = skeleton.chars();
+    let mut always = true;
+    for wanted in prefix.chars() {
+        match steps.next() {
+            Some(RUN) => return Less::Sometimes(format!("{RUN}{}", steps.as_str())),
+            Some(ONE) => always = false,
+            Some(step) if step == wanted => {}
+            _ => return Less::Never,
+        }
+    }
+    let rest = steps.as_str().to_owned();
+    if always { Less::Always(rest) } else { Less::Sometimes(rest) }
+}
+
+/// A skeleton as a glob.
+fn written(skeleton: &str) -> String {
+    skeleton
+        .chars()
+        .map(|char| match char {
+            RUN => "*".to_owned(),
+            ONE => "?".to_owned(),
+            char => escaped(char.encode_utf8(&mut [0; 4])),
+        })
+        .collect()
+}
+
+/// A glob that matches exactly `text`.
+pub(super) fn escaped(text: &str) -> String {
+    let special = |c: char| "*?[]{},!\\".contains(c);
+    text.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
+}
+
 /// Whether some text fits both skeletons.
 fn meet(one: &str, other: &str) -> bool {
     let other: Vec<char> = other.chars().collect();
@@ -159,6 +220,22 @@ mod tests {
             ("a*b", "a*c", false),
         ] {
             assert_eq!((can_meet(one, other), can_meet(other, one)), (want, want), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn what_a_prefix_leaves_is_told_without_guessing() {
+        for (glob, prefix, want) in [
+            ("openai/*", "openai/", &["*"][..]),
+            ("openai/gpt-[45]", "openai/", &["gpt-[45]"]),
+            ("gpt-*", "openai/", &["gpt-*"]),
+            ("*", "openai/", &["*", "*"]),
+            ("o*-mini", "openai/", &["o*-mini", "*-mini"]),
+            ("{openai,azure}/gpt-*", "openai/", &["gpt-*", "azure/gpt-*"]),
+            ("?penai/x", "openai/", &["?penai/x", "x"]),
+            ("a\\*b{c,d}", "e", &["a\\*bc", "a\\*bd"]),
+        ] {
+            assert_eq!(less_prefix(glob, prefix).unwrap(), want, "{glob} {prefix}");
         }
     }
 

@@ -77,7 +77,7 @@ fn parse(text: &str) -> Result<Address, String> {
     if authority.contains('@') {
         return Err("has a user or password in it; remove it and write the key under `keys`".into());
     }
-    Ok(Address { scheme, endpoint: endpoint(authority, scheme)?, path: base(path)? })
+    Ok(Address { scheme, endpoint: endpoint(authority, scheme.port())?, path: base(path)? })
 }
 
 /// The path without its closing slashes.
@@ -92,7 +92,11 @@ fn base(path: &str) -> Result<String, String> {
     }
 }
 
-fn endpoint(authority: &str, scheme: Scheme) -> Result<Endpoint, String> {
+/// `HOST`, `HOST:PORT` or `[IPV6]:PORT`.
+///
+/// # Errors
+/// What is wrong with it; what to write instead.
+pub(super) fn endpoint(authority: &str, default_port: u16) -> Result<Endpoint, String> {
     let (host, rest) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (inside, rest) =
@@ -111,13 +115,13 @@ fn endpoint(authority: &str, scheme: Scheme) -> Result<Endpoint, String> {
             (name(host)?, rest)
         }
     };
-    Ok(Endpoint { host, port: port(rest, scheme)? })
+    Ok(Endpoint { host, port: port(rest, default_port)? })
 }
 
 /// `rest` is what follows the host: nothing or `:PORT`.
-fn port(rest: &str, scheme: Scheme) -> Result<u16, String> {
+fn port(rest: &str, default: u16) -> Result<u16, String> {
     let digits = match rest.strip_prefix(':') {
-        None if rest.is_empty() => return Ok(scheme.port()),
+        None if rest.is_empty() => return Ok(default),
         Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => digits,
         _ => return Err("has no number as its port; write HOST:8000, an IPv6 address in brackets".into()),
     };

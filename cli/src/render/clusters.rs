@@ -19,6 +19,8 @@ pub struct Cluster {
     pub name: String,
     /// As Envoy reads it.
     pub resource: Value,
+    /// Whether `resource` holds a secret.
+    pub secret: bool,
 }
 
 /// The cluster that serves `rule` when `target` is picked.
@@ -41,7 +43,7 @@ pub(super) fn cluster(gateway: &Gateway, rule: &Rule, target: &Hop, rendering: &
         }
         resource.extend(body);
     }
-    Cluster { name, resource }
+    Cluster { name, resource, secret: false }
 }
 
 /// `provider` or `provider/model`.
@@ -138,29 +140,47 @@ fn tls_sockets(chain: &[(&Hop, &Provider)], rendering: &Rendering<'_>) -> Vec<Va
 
 fn tls_socket(host: &Host, rendering: &Rendering<'_>) -> Value {
     let name = host.to_string();
-    let kind = if matches!(host, Host::Name(_)) { "DNS" } else { "IP_ADDRESS" };
-    let mut context = json!({
-        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-    });
-    if let Value::Object(context) = &mut context {
-        if matches!(host, Host::Name(_)) {
-            // An IP address is no server name (RFC 6066 section 3).
-            context.insert("sni".into(), name.clone().into());
-        }
-        context.insert(
-            "common_tls_context".into(),
-            json!({
-                "alpn_protocols": ["http/1.1"],
-                "validation_context": {
-                    "trusted_ca": {"filename": rendering.roots},
-                    "match_typed_subject_alt_names": [{"san_type": kind, "matcher": {"exact": name}}],
-                },
-            }),
-        );
-    }
     json!({
         "name": name,
         "match": {"tls": name},
-        "transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": context},
+        "transport_socket": {
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": tls_context(&[host], &["http/1.1"], rendering),
+        },
     })
+}
+
+/// TLS to servers that each have a certificate for one of `hosts`, of which the first is asked for.
+pub(super) fn tls_context(hosts: &[&Host], protocols: &[&str], rendering: &Rendering<'_>) -> Value {
+    let names: Vec<Value> = hosts
+        .iter()
+        .map(|host| {
+            let kind = if matches!(host, Host::Name(_)) { "DNS" } else { "IP_ADDRESS" };
+            json!({"san_type": kind, "matcher": {"exact": host.to_string()}})
+        })
+        .collect();
+    let mut context = json!({
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+    });
+    let mut common = json!({});
+    if let (Value::Object(context), Value::Object(common)) = (&mut context, &mut common) {
+        if let Some(host @ Host::Name(_)) = hosts.first() {
+            // An IP address is no server name (RFC 6066 section 3).
+            context.insert("sni".into(), host.to_string().into());
+        }
+        if !protocols.is_empty() {
+            common.insert("alpn_protocols".into(), json!(protocols));
+        }
+        common.insert(
+            "validation_context".into(),
+            json!({
+                "trusted_ca": {"filename": rendering.roots},
+                "match_typed_subject_alt_names": names,
+            }),
+        );
+    }
+    if let Value::Object(context) = &mut context {
+        context.insert("common_tls_context".into(), common);
+    }
+    context
 }

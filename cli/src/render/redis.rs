@@ -1,0 +1,183 @@
+//! The road to Redis: callouts of the filters go to an internal listener, where redis-bridge turns them into what
+//! Envoy's redis_proxy speaks, which keeps the connections to the nodes.
+
+use serde_json::{Value, json};
+use sluice_core::config::SecretSource;
+
+use super::clusters::{Cluster, tls_context};
+use super::filters::{Plugin, Stage, plugin_config};
+use super::{Rendering, seconds};
+use crate::gateway::{Gateway, Host, Redis, Secret};
+
+/// Where callouts for Redis go, and the listener behind it.
+pub(super) const CLUSTER: &str = "sluice.redis";
+/// The nodes themselves.
+const NODES: &str = "sluice.redis.nodes";
+/// Largest reply in bytes: far beyond a limit's, and a bound on what a broken Redis can make a worker hold.
+const MAX_REPLY_BYTES: u64 = 1 << 20;
+/// Least time that redis_proxy gives an operation: what nobody waits for is still told to a slow Redis.
+const OPERATION: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// The listener in front of Redis.
+#[derive(Clone, Debug)]
+pub struct Bridge {
+    /// Its filter.
+    pub plugin: Plugin,
+    /// Settings of redis_proxy.
+    settings: Value,
+}
+
+/// The listener's parts, where the gateway has a Redis.
+pub(super) fn bridge(gateway: &Gateway) -> Option<Bridge> {
+    let redis = gateway.redis.as_ref()?;
+    let config = json!({"max_reply_bytes": MAX_REPLY_BYTES});
+    let plugin = Plugin { name: "redis-bridge", stage: Stage::Redis, config, secret: false };
+    let timeout = redis.timeout.saturating_mul(2).max(OPERATION);
+    let mut settings = json!({"op_timeout": seconds(timeout), "read_policy": "MASTER"});
+    if let (true, Value::Object(settings)) = (redis.cluster, &mut settings) {
+        settings.insert("enable_redirection".into(), true.into());
+    }
+    Some(Bridge { plugin, settings })
+}
+
+impl Bridge {
+    /// The listener as Envoy reads it.
+    pub(super) fn listener(&self, rendering: &Rendering<'_>, environment: &[String]) -> Value {
+        json!({
+            "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
+            "name": CLUSTER,
+            "#": "Takes no connections from outside: only the filters' callouts, by way of the cluster of this name.",
+            "internal_listener": {},
+            "filter_chains": [{"filters": [
+                {
+                    "name": self.plugin.name,
+                    "typed_config": {
+                        "@type": "type.googleapis.com/envoy.extensions.filters.network.wasm.v3.Wasm",
+                        "config": plugin_config(&self.plugin, rendering, environment),
+                    },
+                },
+                {
+                    "name": "envoy.filters.network.redis_proxy",
+                    "typed_config": {
+                        "@type": "type.googleapis.com/envoy.extensions.filters.network.redis_proxy.v3.RedisProxy",
+                        "stat_prefix": "sluice",
+                        "#": "Longer than any request waits, so a slow Redis keeps its connections and is still told what was used.",
+                        "settings": self.settings,
+                        "prefix_routes": {"catch_all_route": {"cluster": NODES}},
+                    },
+                },
+            ]}],
+        })
+    }
+}
+
+/// The clusters on both sides of the listener. Their names never change: requests that run have no part in them.
+pub(super) fn clusters(gateway: &Gateway, rendering: &Rendering<'_>) -> Vec<Cluster> {
+    let Some(redis) = &gateway.redis else {
+        return Vec::new();
+    };
+    let mut login = [&redis.username, &redis.password].into_iter().flatten();
+    let secret = login.any(|secret| matches!(secret.source(), SecretSource::Value(_)));
+    vec![
+        Cluster { name: CLUSTER.into(), resource: inner(), secret: false },
+        Cluster { name: NODES.into(), resource: nodes(redis, rendering), secret },
+    ]
+}
+
+fn inner() -> Value {
+    json!({
+        "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+        "name": CLUSTER,
+        "type": "STATIC",
+        "connect_timeout": "0.25s",
+        "circuit_breakers": {"thresholds": [
+            {"max_connections": 4096, "max_pending_requests": 4096, "max_requests": 4096},
+        ]},
+        "load_assignment": {"cluster_name": CLUSTER, "endpoints": [{"lb_endpoints": [
+            {"endpoint": {"address": {"envoy_internal_address": {"server_listener_name": CLUSTER}}}},
+        ]}]},
+        "transport_socket": {
+            "name": "envoy.transport_sockets.internal_upstream",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport",
+                "transport_socket": {
+                    "name": "envoy.transport_sockets.raw_buffer",
+                    "typed_config": {"@type": "type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"},
+                },
+            },
+        },
+    })
+}
+
+fn nodes(redis: &Redis, rendering: &Rendering<'_>) -> Value {
+    let endpoints: Vec<Value> = redis
+        .nodes
+        .iter()
+        .map(|node| {
+            let address = json!({"address": node.host.to_string(), "port_value": node.port});
+            json!({"endpoint": {"address": {"socket_address": address}}})
+        })
+        .collect();
+    let mut cluster = json!({
+        "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+        "name": NODES,
+        "connect_timeout": "0.5s",
+        "load_assignment": {"cluster_name": NODES, "endpoints": [{"lb_endpoints": endpoints}]},
+    });
+    if let Value::Object(cluster) = &mut cluster {
+        cluster.extend(kind(redis));
+        if let Some(password) = &redis.password {
+            let login = login(redis.username.as_ref(), password);
+            let options = json!({"envoy.filters.network.redis_proxy": login});
+            cluster.insert("typed_extension_protocol_options".into(), options);
+        }
+        if redis.tls {
+            let hosts: Vec<&Host> = redis.nodes.iter().map(|node| &node.host).collect();
+            let context = tls_context(&hosts, &[], rendering);
+            let socket = json!({"name": "envoy.transport_sockets.tls", "typed_config": context});
+            cluster.insert("transport_socket".into(), socket);
+        }
+    }
+    cluster
+}
+
+/// How the nodes are found.
+fn kind(redis: &Redis) -> serde_json::Map<String, Value> {
+    let by_name = redis.nodes.iter().any(|node| matches!(node.host, Host::Name(_)));
+    let kind = match (redis.cluster, by_name) {
+        (true, _) => json!({
+            "lb_policy": "CLUSTER_PROVIDED",
+            "cluster_type": {
+                "name": "envoy.clusters.redis",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.clusters.redis.v3.RedisClusterConfig",
+                    "cluster_refresh_rate": "30s",
+                    "cluster_refresh_timeout": "1s",
+                    "redirect_refresh_interval": "1s",
+                    "redirect_refresh_threshold": 1,
+                },
+            },
+        }),
+        (false, true) => json!({"type": "STRICT_DNS", "dns_lookup_family": "V4_PREFERRED"}),
+        (false, false) => json!({"type": "STATIC"}),
+    };
+    match kind {
+        Value::Object(kind) => kind,
+        _ => serde_json::Map::new(),
+    }
+}
+
+fn login(username: Option<&Secret>, password: &Secret) -> Value {
+    let source = |secret: &Secret| match secret.source() {
+        SecretSource::Env(name) => json!({"environment_variable": name}),
+        SecretSource::Value(value) => json!({"inline_string": value}),
+    };
+    let mut login = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.redis_proxy.v3.RedisProtocolOptions",
+        "auth_password": source(password),
+    });
+    if let (Some(username), Value::Object(login)) = (username, &mut login) {
+        login.insert("auth_username".into(), source(username));
+    }
+    login
+}
