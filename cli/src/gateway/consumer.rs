@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 use sluice_core::config::shown;
 
-pub use key::{ConsumerKey, sha256_hex};
+pub use key::{ConsumerKey, Origin, sha256_hex};
 pub(super) use reader::read;
 
 use crate::file::{Cursor, did_you_mean};
@@ -20,7 +20,7 @@ const MAX_COMPARED: usize = 10_000;
 /// One caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consumer {
-    /// Its name, unique in the file: 1 to 128 characters, none of them white space.
+    /// Its name, unique in the file: 1 to 128 bytes without white space.
     pub name: String,
     /// What it may present itself with; no key belongs to two consumers. Empty: nobody can be it but callers without
     /// a key, where `anonymous` names it.
@@ -37,7 +37,7 @@ pub struct Consumer {
     pub expires_s: Option<u64>,
     /// Refused for now.
     pub disabled: bool,
-    /// Free facts for the access log.
+    /// Free facts for the access log, at most 2 KiB as JSON.
     pub metadata: BTreeMap<String, String>,
 }
 

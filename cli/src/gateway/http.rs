@@ -53,6 +53,9 @@ pub(super) fn provider_header(name: &str) -> Result<String, String> {
 /// Headers in which keys are looked for anyway.
 const USUAL: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
 
+/// Headers that hold something else, besides [`OURS`] and [`INTERNAL`]: consumer-auth takes none of them for a key.
+const NO_KEYS: [&str; 4] = ["accept", "content-encoding", "x-mse-consumer", "x-request-id"];
+
 /// As [`header_name`], for headers that hold the key of a consumer.
 ///
 /// # Errors
@@ -62,8 +65,8 @@ pub(super) fn credential_header(name: &str) -> Result<String, String> {
     if USUAL.contains(&name.as_str()) {
         return Err("is looked at anyway; remove it".into());
     }
-    let ours = OURS.iter().any(|(ours, _)| *ours == name);
-    if ours || name == "x-mse-consumer" || INTERNAL.iter().any(|prefix| name.starts_with(prefix)) {
+    let ours = OURS.iter().map(|(ours, _)| ours).chain(&NO_KEYS).any(|ours| *ours == name);
+    if ours || INTERNAL.iter().any(|prefix| name.starts_with(prefix)) {
         return Err("holds something else; choose another name such as x-my-key".into());
     }
     Ok(name)

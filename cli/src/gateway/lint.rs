@@ -1,12 +1,13 @@
 //! What is allowed but does nothing, or hardly what was meant: warnings over the whole file.
 
 mod consumers;
+mod limits;
 
 use std::path::Path;
 
 use super::pattern::covers;
 use super::secret::readable_by_others;
-use super::{Gateway, HoldUntil, Rule, Sticky};
+use super::{Gateway, HoldUntil, Origin, Rule, Sticky};
 use crate::file::{Cursor, Place, Report, show_duration};
 
 /// Looks at a gateway that has no mistakes; `root` gives the places.
@@ -21,6 +22,7 @@ pub(super) fn look(root: &Cursor<'_>, gateway: &Gateway) {
         }
         attempts(root, gateway);
     }
+    limits::look(root, gateway);
     timeouts(root, gateway);
     hold(root, gateway);
     log(root);
@@ -60,7 +62,7 @@ fn literal_secrets(root: &Cursor<'_>, gateway: &Gateway) {
 /// A file with literal keys that every user can read.
 pub(super) fn literal_secrets_in(file: &Path, gateway: &Gateway, report: &Report) {
     let literal = gateway.providers.iter().flat_map(|p| &p.keys).any(|key| key.secret.is_literal())
-        || gateway.consumers.iter().flat_map(|consumer| &consumer.keys).any(|key| key.literal);
+        || gateway.consumers.iter().flat_map(|consumer| &consumer.keys).any(|key| key.origin == Origin::Literal);
     if literal && readable_by_others(file) {
         let text = "holds keys and can be read by every user of this machine; run chmod 600 on it";
         report.warning(Place::START, "file", text);

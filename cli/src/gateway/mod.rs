@@ -6,23 +6,30 @@
 mod address;
 mod consumer;
 mod http;
+mod limit;
 mod lint;
 mod listen;
 mod pattern;
 mod policy;
+mod price;
 mod provider;
+mod redis;
 mod rule;
 mod secret;
 mod url;
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 pub use address::{Endpoint, Host, Scheme};
-pub use consumer::{Consumer, ConsumerKey, Credentials, sha256_hex};
+pub use consumer::{Consumer, ConsumerKey, Credentials, Origin, sha256_hex};
+pub use limit::{Amount, By, Limit, Weights};
 pub use listen::Tls;
 pub use policy::{Hold, HoldUntil, Log, Retry, Timeouts};
+pub use price::Price;
 pub use provider::{Balance, Key, Protocol, Provider, Rotation};
+pub use redis::{OnError, Redis};
 pub use rule::{Hop, Rule, Sticky, Target, When};
 pub use secret::Secret;
 
@@ -38,7 +45,7 @@ pub const ADMIN: &str = "127.0.0.1:9901";
 pub const MAX_REQUEST_BODY: u64 = 32 << 20;
 
 /// Sections that later versions will read.
-const NOT_YET: [&str; 5] = ["limits", "prices", "redis", "cache", "guard"];
+const NOT_YET: [&str; 2] = ["cache", "guard"];
 
 /// Everything that one `gateway.yaml` says, defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +74,12 @@ pub struct Gateway {
     pub retry: Retry,
     /// How long an answer is held back until it is known to be good.
     pub hold: Hold,
+    /// How much may be used, in the order of the file; all that apply to a request must admit it.
+    pub limits: Vec<Limit>,
+    /// What tokens cost, in the order of the file; the first that matches counts.
+    pub prices: Vec<Price>,
+    /// Where limits are counted; `None`: in Envoy's own memory.
+    pub redis: Option<Redis>,
     /// What the access log holds.
     pub log: Log,
 }
@@ -139,22 +152,29 @@ pub fn check(file: &Path, bytes: &[u8], options: &CheckOptions<'_>) -> Loaded {
         lint::literal_secrets_in(file, gateway, &report);
     }
     let gateway = gateway.filter(|_| !report.has_mistakes());
-    Loaded { gateway, report, files: sources.files.into_inner() }
+    Loaded { gateway, report, files: sources.files.into_inner().all }
 }
 
 /// Where values outside the file come from, and which files were asked for.
 struct Sources<'a> {
     directory: &'a Path,
     env: &'a dyn Fn(&str) -> Option<String>,
-    files: RefCell<Vec<PathBuf>>,
+    files: RefCell<Files>,
+}
+
+/// Files in the order in which they were first asked for. There may be one for each of many consumers.
+#[derive(Default)]
+struct Files {
+    all: Vec<PathBuf>,
+    known: HashSet<PathBuf>,
 }
 
 impl Sources<'_> {
     /// Adds a file to those that were asked for.
     fn note(&self, path: &Path) {
         let mut files = self.files.borrow_mut();
-        if !files.iter().any(|known| known == path) {
-            files.push(path.to_owned());
+        if files.known.insert(path.to_owned()) {
+            files.all.push(path.to_owned());
         }
     }
 }
@@ -172,6 +192,9 @@ fn read(root: &Cursor<'_>, sources: &Sources<'_>) -> Option<Gateway> {
     let timeouts = policy::timeouts(&mut fields);
     let retry = policy::retry(&mut fields);
     let hold = policy::hold(&mut fields);
+    let limits = limit::read(&mut fields, &known);
+    let prices = price::read(&mut fields);
+    let redis = redis::read(&mut fields, sources);
     let log = policy::log(&mut fields);
     fields.finish();
     let (listen, callers, providers, models) = (listen?, callers?, providers.all?, models?);
@@ -188,6 +211,9 @@ fn read(root: &Cursor<'_>, sources: &Sources<'_>) -> Option<Gateway> {
         timeouts: timeouts?,
         retry: retry?,
         hold: hold?,
+        limits: limits?,
+        prices: prices?,
+        redis: redis?,
         log: log?,
     };
     lint::look(root, &gateway);

@@ -31,7 +31,7 @@ use sluice_core::openai::error::LocalReply;
 
 use crate::config::{Config, Raw};
 use crate::head::{Call, Shape};
-use crate::models::Allowed;
+pub use crate::models::Allowed;
 pub use crate::refusal::Refusal;
 use crate::request::RequestFacts;
 use crate::route::Asker;

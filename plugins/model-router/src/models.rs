@@ -12,22 +12,32 @@ use crate::config::{Config, Rule};
 
 /// Models that a caller may ask for.
 #[derive(Debug)]
-pub(crate) enum Allowed {
+pub enum Allowed {
+    /// Every model.
     All,
+    /// Those that match.
     Only(Glob),
-    /// The fact cannot be read, so nothing is allowed.
+    /// None, as the fact cannot be read.
     Nothing,
 }
 
 impl Allowed {
-    /// Reads the caller's fact.
-    pub(crate) fn of(host: &dyn Host) -> Self {
+    /// Reads `globs` joined by commas; `None`: all.
+    #[must_use]
+    pub fn new(globs: Option<&str>) -> Self {
         // within braces, commas separate globs, and braces of their own still nest
-        let parse = |globs: String| format!("{{{globs}}}").parse();
-        ALLOWED_MODELS.get(host).map_or(Self::All, |globs| parse(globs).map_or(Self::Nothing, Self::Only))
+        let parse = |globs: &str| format!("{{{globs}}}").parse();
+        globs.map_or(Self::All, |globs| parse(globs).map_or(Self::Nothing, Self::Only))
     }
 
-    pub(crate) fn has(&self, model: &str) -> bool {
+    /// Reads the caller's fact.
+    pub(crate) fn of(host: &dyn Host) -> Self {
+        Self::new(ALLOWED_MODELS.get(host).as_deref())
+    }
+
+    /// Whether `model` is among them.
+    #[must_use]
+    pub fn has(&self, model: &str) -> bool {
         match self {
             Self::All => true,
             Self::Only(globs) => globs.matches(model),

@@ -20,14 +20,25 @@ const WANT: &str = "env:NAME, file:PATH or sha256: and 64 hex digits, as `sluice
 pub struct ConsumerKey {
     /// Its SHA-256 in 64 hex digits of lower case.
     pub sha256: String,
-    /// The environment variable that Envoy reads it from; `None`: Envoy knows the hash alone.
-    pub env: Option<String>,
-    /// gateway.yaml itself holds the key.
-    pub literal: bool,
+    /// Where the key stands.
+    pub origin: Origin,
     /// Shorter than what nobody guesses, as far as it is known.
     pub weak: bool,
     /// It looks like a hash without `sha256:` before it.
     pub like_hash: bool,
+}
+
+/// Where a key stands. Of all but [`Origin::Env`] Envoy gets the hash alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// In this variable of Envoy's environment.
+    Env(String),
+    /// In a file of its own.
+    File,
+    /// In gateway.yaml.
+    Literal,
+    /// With its owner alone: gateway.yaml holds the hash.
+    Nowhere,
 }
 
 /// The SHA-256 of `text` in 64 hex digits of lower case.
@@ -82,17 +93,13 @@ fn key(at: &Cursor<'_>, sources: &Sources<'_>) -> Option<ConsumerKey> {
              as `sluice key new` makes one",
         );
     }
-    let env = match secret.source() {
-        SecretSource::Env(name) => Some(name.clone()),
-        SecretSource::Value(_) => None,
+    let origin = match secret.source() {
+        SecretSource::Env(name) => Origin::Env(name.clone()),
+        SecretSource::Value(_) if secret.is_literal() => Origin::Literal,
+        SecretSource::Value(_) => Origin::File,
     };
-    Some(ConsumerKey {
-        sha256: sha256_hex(value),
-        env,
-        literal: secret.is_literal(),
-        weak: value.len() < MIN_CHARS,
-        like_hash: is_hash(value),
-    })
+    let sha256 = sha256_hex(value);
+    Some(ConsumerKey { sha256, origin, weak: value.len() < MIN_CHARS, like_hash: is_hash(value) })
 }
 
 fn is_hash(text: &str) -> bool {
@@ -107,5 +114,5 @@ fn hash(at: &Cursor<'_>, hex: &str) -> Option<ConsumerKey> {
     if sha256 == sha256_hex("") {
         return at.refuse("is the hash of an empty key; write what `sluice key hash` prints for the key");
     }
-    Some(ConsumerKey { sha256, env: None, literal: false, weak: false, like_hash: false })
+    Some(ConsumerKey { sha256, origin: Origin::Nowhere, weak: false, like_hash: false })
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use sluice_core::config::shown;
+use sluice_core::glob::{Glob, MAX_ALTERNATIVES};
 
 use super::{Callers, Consumer, Credentials, Known, key, value};
 use crate::file::{Cursor, Fields};
@@ -11,7 +12,10 @@ use crate::gateway::{Sources, http};
 
 const CONSUMER: &str = "`{name: mobile-app, keys: [env:MOBILE_APP_KEY]}`";
 
-/// Words that `anonymous` takes for itself.
+/// Longest metadata of a consumer as JSON, in bytes, as consumer-auth has it: it stands in every record.
+const MAX_METADATA_BYTES: usize = 2048;
+
+/// What `anonymous` says of nobody.
 const DENY: &str = "deny";
 
 /// Reads the sections, and what conditions may name.
@@ -55,7 +59,7 @@ impl Section<'_> {
         let keys = fields.optional("keys");
         let keys = keys.map_or(Some(Vec::new()), |at| key::read(&at, index, &mut self.keys, self.sources));
         let tier = fields.optional("tier").map_or(Some(None), |at| value::name(&at, "tier").map(Some));
-        let models = fields.optional("models").map_or(Some(Vec::new()), |at| globs(&at));
+        let models = fields.optional("models").map_or(Some(Vec::new()), |at| models(&at));
         let routes = each(&mut fields, "routes", "a glob of paths such as /v1/chat/*", value::path);
         let from = each(&mut fields, "from", "addresses such as [10.0.0.0/8]", value::range);
         let expires_s = fields.optional("expires").map_or(Some(None), |at| value::expires(&at).map(Some));
@@ -105,13 +109,40 @@ fn each<T>(
     read.into_iter().collect()
 }
 
+/// Globs that can be joined by commas, as consumer-auth tells them to model-router.
+fn models(at: &Cursor<'_>) -> Option<Vec<String>> {
+    let globs = globs(at)?;
+    let braced = |text: &str| format!("{{{text}}}").parse::<Glob>().ok();
+    let survives = |text: &String| {
+        let glob = text.parse::<Glob>().ok();
+        glob.zip(braced(text)).is_some_and(|(glob, braced)| glob.covers(&braced) && braced.covers(&glob))
+    };
+    if let Some(index) = globs.iter().position(|glob| !survives(glob)) {
+        return at
+            .nth(index)
+            .refuse("holds a comma; write each glob as an item of its own, or \\, for a comma");
+    }
+    if globs.len() > 1 && braced(&globs.join(",")).is_none() {
+        return at.refuse(format!(
+            "make more than {MAX_ALTERNATIVES} alternatives together; use * or fewer braces"
+        ));
+    }
+    Some(globs)
+}
+
 fn metadata(at: &Cursor<'_>) -> Option<BTreeMap<String, String>> {
     let named = at.fields("facts by name such as {team: search}")?.named();
     let read: Vec<_> = named
         .into_iter()
         .map(|(name, _, at)| at.text("text such as search").map(|text| (name, text.to_owned())))
         .collect();
-    read.into_iter().collect()
+    let read: BTreeMap<_, _> = read.into_iter().collect::<Option<_>>()?;
+    if serde_json::to_string(&read).is_ok_and(|json| json.len() > MAX_METADATA_BYTES) {
+        return at.refuse(format!(
+            "is longer than {MAX_METADATA_BYTES} bytes as JSON; write fewer or shorter facts"
+        ));
+    }
+    Some(read)
 }
 
 /// Who callers without a key are; `None`: refused.

@@ -10,16 +10,15 @@ use time::format_description::well_known::Rfc3339;
 use crate::file::Cursor;
 use crate::gateway::pattern;
 
-/// Longest name of a consumer or a tier, in characters: it stands in records, statistics and a header.
-const MAX_CHARS: usize = 128;
+/// Longest name of a consumer or a tier, in bytes, as consumer-auth has it: it stands in records and statistics.
+const MAX_BYTES: usize = 128;
 
 /// A name that can stand in a header and in one word of a record.
 pub(super) fn name(at: &Cursor<'_>, what: &str) -> Option<String> {
     let text = at.text(&format!("the name of a {what}"))?;
     let good = |c: char| !c.is_whitespace() && !c.is_control();
-    if text.chars().count() > MAX_CHARS || !text.chars().all(good) {
-        return at
-            .refuse(format!("is no name of a {what}; write 1 to {MAX_CHARS} characters without spaces"));
+    if text.len() > MAX_BYTES || !text.chars().all(good) {
+        return at.refuse(format!("is no name of a {what}; write 1 to {MAX_BYTES} bytes without spaces"));
     }
     Some(text.to_owned())
 }

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use crate::file::Cursor;
 use crate::gateway::pattern::can_meet;
-use crate::gateway::{Consumer, Gateway, Rule};
+use crate::gateway::{Consumer, Gateway, Origin, Rule};
 
 /// Looks at `consumers` and what belongs to them.
 pub(super) fn look(root: &Cursor<'_>, gateway: &Gateway) {
@@ -45,7 +45,7 @@ fn keys(at: &Cursor<'_>, consumer: &Consumer, anonymous: Option<&str>) {
     };
     for (index, key) in consumer.keys.iter().enumerate() {
         let at = || section.nth(index);
-        if key.literal {
+        if key.origin == Origin::Literal {
             at().warn(
                 "is the key itself; write the sha256: line of `sluice key hash` to keep it out of this file",
             );
