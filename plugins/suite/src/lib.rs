@@ -5,6 +5,7 @@
 
 sluice_host::register!(
     ai_log::AiLog,
+    consumer_auth::ConsumerAuth,
     model_router::ModelRouter,
     fallback::Fallback,
     key_rotation::KeyRotation,

@@ -14,9 +14,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
-use serde::de::{DeserializeOwned, Error as _};
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
+
+use self::quiet::Mistake;
 
 /// Looks up an environment variable of the proxy.
 pub type Env<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -58,14 +60,25 @@ impl<C> RouteConfigs<C> {
         check: impl Fn(R) -> Result<C, String>,
     ) -> Result<Self, ConfigError> {
         let bytes = if bytes.is_empty() { b"{}" } else { bytes };
+        if has_overrides(bytes)? {
+            return Self::parse_with_overrides(bytes, check);
+        }
+        let raw = quiet::read_text(bytes).map_err(|mistake| match mistake {
+            Mistake::Syntax(text) => ConfigError::Syntax(text),
+            Mistake::Value(text) => ConfigError::Default(text),
+        })?;
+        let default = check(raw).map(Rc::new).map_err(ConfigError::Default)?;
+        Ok(Self { default, routes: BTreeMap::new() })
+    }
+
+    fn parse_with_overrides<R: DeserializeOwned>(
+        bytes: &[u8],
+        check: impl Fn(R) -> Result<C, String>,
+    ) -> Result<Self, ConfigError> {
         let syntax = |error: serde_json::Error| ConfigError::Syntax(error.to_string());
-        let Value::Object(mut base) = serde_json::from_slice(bytes).map_err(syntax)? else {
-            return Err(ConfigError::Syntax("it is another kind of value".to_owned()));
-        };
-        let patches = match base.remove("routes") {
-            None => Map::new(),
-            Some(Value::Object(patches)) => patches,
-            Some(_) => return Err(ConfigError::Default("routes: must be an object".to_owned())),
+        let mut base: Map<String, Value> = serde_json::from_slice(bytes).map_err(syntax)?;
+        let Some(Value::Object(patches)) = base.remove("routes") else {
+            return Err(ConfigError::Default("routes: must be an object".to_owned()));
         };
         let base = Value::Object(base);
         let build = |value: Value| check(quiet::read(value)?).map(Rc::new);
@@ -92,6 +105,16 @@ impl<C> RouteConfigs<C> {
     #[must_use]
     pub fn get(&self, route: &str) -> Rc<C> {
         Rc::clone(self.routes.get(route).unwrap_or(&self.default))
+    }
+}
+
+/// Whether the object has a member `routes`. Holds none of its values: a big configuration without overrides is never
+/// in memory as a tree.
+fn has_overrides(bytes: &[u8]) -> Result<bool, ConfigError> {
+    match serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(bytes) {
+        Ok(members) => Ok(members.contains_key("routes")),
+        Err(error) if error.is_data() => Err(ConfigError::Syntax("it is another kind of value".to_owned())),
+        Err(error) => Err(ConfigError::Syntax(error.to_string())),
     }
 }
 

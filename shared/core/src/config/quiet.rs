@@ -1,28 +1,58 @@
 //! Deserializes a configuration without ever repeating a value in an error: any value may be a secret that stands
 //! in the wrong place.
 
+mod hushed;
+
+use std::cell::RefCell;
 use std::fmt;
 
-use serde::de::value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer};
-use serde::de::{self, DeserializeOwned, Deserializer, Expected, IntoDeserializer, Unexpected, Visitor};
-use serde::forward_to_deserialize_any;
-use serde_json::{Map, Value};
+use serde::de::{self, DeserializeOwned, Deserializer, Expected, Unexpected};
+use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
+use self::hushed::Hushed;
 use super::shown;
 
 /// Most characters of a misspelt name that is repeated.
 const MAX_WORD: usize = 40;
+
+/// Why something could not be deserialized. Holds no value.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Mistake {
+    /// It is no JSON; says at which line and column.
+    Syntax(String),
+    /// It is not what was asked for, as `path: why`.
+    Value(String),
+}
 
 /// Deserializes `value`.
 ///
 /// # Errors
 /// What is wrong, as `path: why`.
 pub(super) fn read<R: DeserializeOwned>(value: Value) -> Result<R, String> {
-    serde_path_to_error::deserialize(Quiet(value)).map_err(|error| {
-        let path = path(error.path(), error.inner().is_of_name);
-        let Refusal { text, .. } = error.into_inner();
-        if path.is_empty() { text } else { format!("{path}: {text}") }
+    deserialize(value).map_err(|(Mistake::Syntax(text) | Mistake::Value(text))| text)
+}
+
+/// Deserializes a JSON text straight into `R`: much less memory than by way of a [`Value`].
+///
+/// # Errors
+/// The first [`Mistake`].
+pub(super) fn read_text<R: DeserializeOwned>(json: &[u8]) -> Result<R, Mistake> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let value = deserialize(&mut deserializer)?;
+    deserializer.end().map(|()| value).map_err(|error| Mistake::Syntax(error.to_string()))
+}
+
+fn deserialize<'de, R: DeserializeOwned>(from: impl Deserializer<'de>) -> Result<R, Mistake> {
+    let slot = RefCell::default();
+    serde_path_to_error::deserialize(Hushed::new(from, &slot)).map_err(|error| {
+        let path = path(error.path(), error.inner().at == At::Name);
+        let Refusal { text, at } = error.into_inner();
+        match at {
+            At::Text => Mistake::Syntax(text),
+            At::Name | At::Value if path.is_empty() => Mistake::Value(text),
+            At::Name | At::Value => Mistake::Value(format!("{path}: {text}")),
+        }
     })
 }
 
@@ -48,12 +78,22 @@ fn path(path: &Path, is_of_name: bool) -> String {
     text
 }
 
-/// What is wrong with a value. Holds no value.
+/// What is wrong. Holds no value.
 #[derive(Debug)]
 struct Refusal {
     text: String,
-    /// It is a name in a mapping that is wrong, not a value.
-    is_of_name: bool,
+    at: At,
+}
+
+/// Where it is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    /// A value.
+    Value,
+    /// A name in a mapping.
+    Name,
+    /// The JSON text itself.
+    Text,
 }
 
 impl Refusal {
@@ -80,7 +120,7 @@ impl std::error::Error for Refusal {}
 
 impl de::Error for Refusal {
     fn custom<T: fmt::Display>(text: T) -> Self {
-        Self { text: text.to_string(), is_of_name: false }
+        Self { text: text.to_string(), at: At::Value }
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
@@ -96,7 +136,7 @@ impl de::Error for Refusal {
     }
 
     fn unknown_field(name: &str, expected: &'static [&'static str]) -> Self {
-        Self { text: Self::unknown("field", name, expected), is_of_name: true }
+        Self { text: Self::unknown("field", name, expected), at: At::Name }
     }
 }
 
@@ -107,82 +147,5 @@ fn kind(found: Unexpected<'_>) -> String {
             "string".to_owned()
         }
         plain => plain.to_string(),
-    }
-}
-
-/// A JSON value whose errors are quiet.
-struct Quiet(Value);
-
-impl<'de> IntoDeserializer<'de, Refusal> for Quiet {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
-    }
-}
-
-fn members(map: Map<String, Value>) -> impl Iterator<Item = (String, Quiet)> {
-    map.into_iter().map(|(name, value)| (name, Quiet(value)))
-}
-
-impl<'de> Deserializer<'de> for Quiet {
-    type Error = Refusal;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        match self.0 {
-            Value::Null => visitor.visit_unit(),
-            Value::Bool(value) => visitor.visit_bool(value),
-            Value::Number(number) => match (number.as_u64(), number.as_i64()) {
-                (Some(value), _) => visitor.visit_u64(value),
-                (None, Some(value)) => visitor.visit_i64(value),
-                (None, None) => visitor.visit_f64(number.as_f64().unwrap_or(f64::NAN)),
-            },
-            Value::String(text) => visitor.visit_string(text),
-            Value::Array(items) => {
-                let mut items = SeqDeserializer::new(items.into_iter().map(Quiet));
-                let value = visitor.visit_seq(&mut items)?;
-                items.end().map(|()| value)
-            }
-            Value::Object(map) => {
-                let mut members = MapDeserializer::new(members(map));
-                let value = visitor.visit_map(&mut members)?;
-                members.end().map(|()| value)
-            }
-        }
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        match self.0 {
-            Value::Null => visitor.visit_none(),
-            _ => visitor.visit_some(self),
-        }
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Refusal> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Refusal> {
-        match self.0 {
-            Value::String(name) => visitor.visit_enum(name.into_deserializer()),
-            Value::Object(map) if map.len() == 1 => {
-                visitor.visit_enum(MapAccessDeserializer::new(MapDeserializer::new(members(map))))
-            }
-            _ => Err(de::Error::custom("invalid type, expected a string or an object with one member")),
-        }
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq
-        tuple tuple_struct map struct identifier ignored_any
     }
 }

@@ -165,6 +165,7 @@ fn every_shape_is_read_as_serde_json_reads_it() {
     ] {
         let want = serde_json::from_value::<Shapes>(json.clone()).ok();
         assert_eq!(quiet::read::<Shapes>(json.clone()).ok(), want, "{json}");
+        assert_eq!(quiet::read_text::<Shapes>(json.to_string().as_bytes()).ok(), want, "{json}");
     }
 }
 
@@ -203,6 +204,41 @@ proptest! {
     fn no_refusal_ever_repeats_a_secret(json in with_secret()) {
         let refused = shapes(&json.to_string()).err().unwrap_or_default();
         prop_assert!(!refused.contains("canary"), "{}", refused);
+    }
+
+    #[test]
+    fn what_is_read_does_not_depend_on_whether_there_are_overrides(json in with_secret()) {
+        let Value::Object(mut json) = json else { return Ok(()) };
+        json.remove("routes");
+        let without = shapes(&json!(json).to_string());
+        json.insert("routes".to_owned(), json!({}));
+        prop_assert_eq!(without, shapes(&json!(json).to_string()));
+    }
+
+    #[test]
+    fn text_that_is_broken_anywhere_is_refused_and_not_repeated(
+        json in with_secret(), at in any::<proptest::sample::Index>(), byte in any::<u8>(),
+    ) {
+        let mut text = json.to_string().into_bytes();
+        let at = at.index(text.len());
+        text[at] = byte;
+        let refused = RouteConfigs::parse(&text, |raw: Shapes| Ok(raw)).map(drop);
+        let refused = refused.map_err(|refused| refused.to_string()).err().unwrap_or_default();
+        prop_assert!(!refused.contains("canar"), "{}", refused);
+    }
+}
+
+#[test]
+fn text_that_serde_json_reads_only_in_part_is_refused_as_text() {
+    for (text, want) in [
+        (&b"{\"either\": \"\xff\"}"[..], "invalid unicode code point at line 1 column"),
+        (br#"{"either": "\ud800"}"#, "unexpected end of hex escape at line 1 column"),
+        (br#"{"ratio": 1e999}"#, "number out of range at line 1 column"),
+        (br#"{"flag": true} x"#, "trailing characters at line 1 column"),
+    ] {
+        let refused = RouteConfigs::parse(text, |raw: Shapes| Ok(raw)).unwrap_err().to_string();
+        let want = format!("configuration is not a JSON object: {want}");
+        assert!(refused.starts_with(&want), "{refused}");
     }
 }
 

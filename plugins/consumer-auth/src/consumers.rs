@@ -1,0 +1,59 @@
+//! The table of consumers, built while the configuration is being read: one hundred thousand take some 8 MB, and never
+//! stand in memory in a longer form.
+
+mod draft;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::draft::Draft;
+use crate::bounds::Policy;
+use crate::digest::Digest;
+use crate::identity::Identity;
+use crate::keys::Keys;
+use crate::texts::Texts;
+
+/// All consumers, numbered in the order written.
+#[derive(Debug, Default)]
+pub(crate) struct Consumers {
+    names: Texts,
+    entries: Vec<Entry>,
+    policies: Vec<Policy>,
+    metadata: Texts,
+    keys: Keys,
+}
+
+/// One consumer: numbers into what it may share with others.
+#[derive(Debug)]
+struct Entry {
+    policy: usize,
+    metadata: Option<u32>,
+    expires_s: Option<u64>,
+}
+
+impl Consumers {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Number of the consumer with this name. Looks at each.
+    pub(crate) fn named(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|known| known == name)
+    }
+
+    /// Number of the consumer with this key.
+    pub(crate) fn owner(&self, key: &Digest) -> Option<usize> {
+        self.keys.owner(key)
+    }
+
+    /// The consumer with this number.
+    pub(crate) fn get(&self, number: usize) -> Option<Identity<'_>> {
+        let entry = self.entries.get(number)?;
+        Some(Identity {
+            name: self.names.get(number)?,
+            policy: Some(self.policies.get(entry.policy)?),
+            metadata: entry.metadata.and_then(|text| self.metadata.get(usize::try_from(text).ok()?)),
+            expires_s: entry.expires_s,
+            key: None,
+        })
+    }
+}
