@@ -109,13 +109,16 @@ impl Ledger {
     #[must_use]
     pub fn frees_in_ms(&self, limit: u64, amount: u64) -> u64 {
         let excess = self.excess(limit, amount);
+        if excess == 0 {
+            return 0;
+        }
         let mut freed = 0;
         let enough = |(_, amount): &(u64, u64)| {
             freed = plus(freed, *amount);
             freed >= excess
         };
-        let end = if excess == 0 { None } else { self.ends().into_iter().find(enough) };
-        end.map_or(0, |(end, _)| end.saturating_sub(self.now_ms))
+        let end = self.ends().into_iter().find(enough).map_or(0, |(end, _)| end);
+        end.saturating_sub(self.now_ms).max(1)
     }
 
     /// Milliseconds until the level is 0, held amounts counted as in [`Self::frees_in_ms`].
