@@ -1,6 +1,6 @@
 //! Doing what a script says.
 
-use sluice_core::filter::{Callout, CalloutError, CalloutReply, Host, Next, Shared, Side};
+use sluice_core::filter::{Callout, CalloutError, CalloutId, CalloutReply, Host, Next, Shared, Side};
 use sluice_core::openai::error::{Code, LocalReply};
 
 use crate::Probe;
@@ -24,6 +24,7 @@ impl From<Ask> for Next {
             Ask::End => Self::End,
             Ask::Hold => Self::Hold,
             Ask::Whole(max_bytes) => Self::Whole { max_bytes },
+            Ask::Wait => Self::Wait,
         }
     }
 }
@@ -63,7 +64,15 @@ impl<const TWIN: bool> Probe<TWIN> {
             Act::NoteHeader(name) => self.note_bytes(host, name, host.header(Side::Request, name)),
             Act::NoteFact(name) => self.note_bytes(host, name, host.fact(name)),
             Act::WakeAfter(ms) => host.wake_after(*ms),
-            Act::Callout(cluster, timeout_ms) => self.call(host, cluster, *timeout_ms),
+            Act::WakeDetachedAfter(ms) => host.wake_detached_after(*ms),
+            Act::Callout(cluster, timeout_ms) => {
+                let sent = host.callout(&callout(cluster, *timeout_ms));
+                self.sent(host, sent);
+            }
+            Act::CalloutDetached(cluster, timeout_ms) => {
+                let sent = host.callout_detached(&callout(cluster, *timeout_ms));
+                self.sent(host, sent);
+            }
             Act::Count(name) => host.count(name, 1),
             Act::Observe(name, value) => host.observe(name, *value),
             Act::IncrementAll(name, count) => {
@@ -78,9 +87,8 @@ impl<const TWIN: bool> Probe<TWIN> {
         None
     }
 
-    fn call(&mut self, host: &mut dyn Host, cluster: &str, timeout_ms: u32) {
-        let headers = vec![(":method", "GET"), (":path", "/callout"), (":authority", "probe")];
-        if let Err(error) = host.callout(&Callout { cluster, headers, body: b"", timeout_ms }) {
+    fn sent(&mut self, host: &dyn Host, sent: Result<CalloutId, CalloutError>) {
+        if let Err(error) = sent {
             self.note(host, &format!("callout {error:?}"));
         }
     }
@@ -102,6 +110,11 @@ impl<const TWIN: bool> Probe<TWIN> {
             Err(error) => format!("{error:?}"),
         }
     }
+}
+
+fn callout(cluster: &str, timeout_ms: u32) -> Callout<'_> {
+    let headers = vec![(":method", "GET"), (":path", "/callout"), (":authority", "probe")];
+    Callout { cluster, headers, body: b"", timeout_ms }
 }
 
 #[expect(clippy::panic, reason = "the tests want to see what a trap does")]

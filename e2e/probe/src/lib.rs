@@ -96,6 +96,20 @@ impl<const TWIN: bool> Filter for Probe<TWIN> {
         self.act(host, When::Wake)
     }
 
+    fn on_detached_callout(
+        _: &Rc<Config>,
+        host: &mut dyn Host,
+        _: CalloutId,
+        reply: Result<CalloutReply, CalloutError>,
+    ) {
+        let end = reply.map_or("unanswered".to_owned(), |reply| reply.status.to_string());
+        host.count(&format!("detached_{end}"), 1);
+    }
+
+    fn on_detached_wake(_: &Rc<Config>, host: &mut dyn Host) {
+        host.count("detached_wake", 1);
+    }
+
     fn on_done(&mut self, host: &mut dyn Host) {
         self.act(host, When::Done);
         let fact = host.fact(&self.config.r#as).unwrap_or_default();

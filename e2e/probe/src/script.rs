@@ -31,6 +31,8 @@ pub enum Ask {
     Hold,
     /// `Next::Whole` with its bound in bytes.
     Whole(usize),
+    /// `Next::Wait`.
+    Wait,
 }
 
 /// A callback. Of a body, the part that ends it is told from the others.
@@ -83,6 +85,10 @@ pub enum Act {
     WakeAfter(u64),
     /// Calls `GET /callout` of a cluster, with a deadline in milliseconds.
     Callout(String, u32),
+    /// Asks for a detached wake-up after so many milliseconds; it adds 1 to counter `detached_wake`.
+    WakeDetachedAfter(u64),
+    /// As `callout`, detached; its end adds 1 to counter `detached_<status>` or `detached_unanswered`.
+    CalloutDetached(String, u32),
     /// Adds 1 to a counter.
     Count(String),
     /// Records a value in a histogram.

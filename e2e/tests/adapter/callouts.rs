@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sluice_e2e::client;
 
-use crate::bed::{Bed, bed};
+use crate::bed::{Bed, Shape, bed};
 
 /// Holds the request until a callout to `cluster` has ended.
 fn script(cluster: &str, timeout_ms: u32) -> Value {
@@ -88,4 +88,62 @@ fn a_client_that_leaves_during_a_callout_harms_nobody() {
     // A stream that lives on past the deadline of the one that left.
     let path = Bed::path("plain", &json!({"inner": self::script("slow", 600)}));
     assert_eq!(bed.post(&path, "{}").status, 200);
+}
+
+#[test]
+fn a_filter_can_wait_without_seeing_what_is_held() {
+    let bed = bed();
+    for shape in Shape::ALL {
+        let mut script = script("upstream", 5_000);
+        script["request"] = json!("wait");
+        let path = Bed::path("plain", &json!({"inner": script}));
+        let body = "x".repeat(200_000);
+        assert_eq!(bed.send(shape, &path, body.as_bytes()).status, 200, "{shape:?}");
+        assert_eq!(bed.seen(&path)[0].body, body.as_bytes(), "{shape:?}: held, then sent once");
+        let line = bed.line(&path);
+        assert_eq!(line.only("inner")["request"]["parts"], 0, "{shape:?}");
+        assert_eq!(line.notes("inner").len(), 1, "{shape:?}");
+    }
+}
+
+#[test]
+fn a_filter_that_waits_can_refuse() {
+    let bed = bed();
+    let script = json!({"request": "wait", "on": {
+        "request_headers": [{"callout": ["dead", 5_000]}], "callout": [{"reply": "no"}]}});
+    for body in ["", "a body"] {
+        let path = Bed::path("plain", &json!({"inner": script}));
+        assert_eq!(bed.post(&path, body).status, 400);
+        assert_eq!(bed.seen(&path).len(), 0);
+    }
+}
+
+/// Sent when the exchange is done, when a callout of the stream's own would be cancelled.
+#[test]
+fn a_detached_callout_outlives_its_stream() {
+    let bed = Bed::start(1);
+    let script = json!({"on": {"done": [
+        {"callout_detached": ["upstream", 5_000]}, {"callout_detached": ["slow", 100]}, {"wake_detached_after": 50}]}});
+    for probe in ["inner", "first"] {
+        let path = Bed::path("plain", &json!({probe: script}));
+        assert_eq!(bed.post(&path, "{}").status, 200);
+    }
+    for counter in ["detached_200", "detached_unanswered", "detached_wake"] {
+        bed.wait_count(counter, 2);
+    }
+}
+
+#[test]
+fn detached_callouts_of_many_streams_all_end() {
+    let bed = Bed::start(2);
+    let script = json!({"request": "wait", "on": {
+        "request_headers": [{"callout": ["upstream", 5_000]}, {"callout_detached": ["upstream", 5_000]}],
+        "callout": [{"next": "pass"}], "done": [{"callout_detached": ["upstream", 5_000]}]}});
+    let path = Bed::path("plain", &json!({"inner": script}));
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| (0..25).for_each(|_| assert_eq!(bed.post(&path, "{}").status, 200)));
+        }
+    });
+    bed.wait_count("detached_200", 400);
 }
