@@ -35,7 +35,7 @@ pub use crate::identity::Identity;
 sluice_host::register!(ConsumerAuth);
 
 /// Names the consumer to plugins of Higress.
-const CONSUMER_HEADER: &str = "x-mse-consumer";
+pub const CONSUMER_HEADER: &str = "x-mse-consumer";
 
 /// One request through the plugin.
 pub struct ConsumerAuth {
