@@ -7,6 +7,7 @@ sluice_host::register!(
     ai_log::AiLog,
     consumer_auth::ConsumerAuth,
     model_router::ModelRouter,
+    token_limit::TokenLimit,
     fallback::Fallback,
     key_rotation::KeyRotation,
     provider_adapter::ProviderAdapter;

@@ -149,7 +149,10 @@ fn open_all(host: &dyn Host, wants: &[Want<'_>]) -> Shards {
 fn ledger(shards: &Shards, want: &Want<'_>, now_ms: u64) -> Ledger {
     let id = Id::of(want.key);
     let opened = shards.get(&id.shard(SHARDS));
-    opened.map_or_else(|| Ledger::new(want.window, now_ms), |opened| opened.shard.ledger(id, want.window, now_ms))
+    opened.map_or_else(
+        || Ledger::new(want.window, now_ms),
+        |opened| opened.shard.ledger(id, want.window, now_ms),
+    )
 }
 
 /// One reading of all shards, one decision, one writing; `Err` if somebody else wrote in between, and then nothing is
@@ -167,14 +170,16 @@ fn try_reserve(
     if let Some(index) = last_to_free(refusing) {
         return Ok(Decision { verdict: Verdict::Refused { index }, standings: before.collect() });
     }
-    let hold = |want: &Want<'_>| Step::new(want.key, want.window, Change::Hold { amount: want.amount, expires_ms });
+    let hold =
+        |want: &Want<'_>| Step::new(want.key, want.window, Change::Hold { amount: want.amount, expires_ms });
     let steps: Vec<_> = wants.iter().map(hold).collect();
     for step in &steps {
         if let Some(opened) = shards.get_mut(&step.shard()) {
             step.apply(&mut opened.shard, now_ms);
         }
     }
-    let after = wants.iter().map(|want| Standing::of(&ledger(&shards, want, now_ms), want.limit, 0)).collect();
+    let after =
+        wants.iter().map(|want| Standing::of(&ledger(&shards, want, now_ms), want.limit, 0)).collect();
     write_all(host, shards, steps, now_ms)?;
     Ok(Decision { verdict: Verdict::Admitted, standings: after })
 }
@@ -196,7 +201,9 @@ fn write_all(host: &mut dyn Host, shards: Shards, steps: Vec<Step>, now_ms: u64)
 
 fn take_back(step: Step) -> Step {
     match step.change {
-        Change::Hold { amount, expires_ms } => Step { change: Change::Release { amount, expires_ms }, ..step },
+        Change::Hold { amount, expires_ms } => {
+            Step { change: Change::Release { amount, expires_ms }, ..step }
+        }
         _ => step,
     }
 }

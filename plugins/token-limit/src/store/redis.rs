@@ -50,7 +50,8 @@ impl Invocation {
     }
 
     fn owed(self, owed: &[Owed<'_>]) -> Self {
-        owed.iter().fold(self, |call, owed| call.bucket(owed.key, owed.window, [owed.limit, owed.held, owed.actual]))
+        owed.iter()
+            .fold(self, |call, owed| call.bucket(owed.key, owed.window, [owed.limit, owed.held, owed.actual]))
     }
 }
 
@@ -90,11 +91,14 @@ pub fn parse(reply: &Reply, wants: &[Want<'_>]) -> Option<Decision> {
     let buckets = buckets.chunks(PER_BUCKET);
     let verdict = match head {
         [1, _] => Verdict::Admitted,
-        [0, index] => Verdict::Refused { index: usize::try_from(*index).ok().filter(|index| *index < wants.len())? },
+        [0, index] => {
+            Verdict::Refused { index: usize::try_from(*index).ok().filter(|index| *index < wants.len())? }
+        }
         _ => return None,
     };
     let standings = wants.iter().zip(buckets.clone()).map(|(want, bucket)| standing(want.limit, bucket));
-    (buckets.len() == wants.len()).then_some(Decision { verdict, standings: standings.collect::<Option<_>>()? })
+    (buckets.len() == wants.len())
+        .then_some(Decision { verdict, standings: standings.collect::<Option<_>>()? })
 }
 
 fn standing(limit: u64, numbers: &[i64]) -> Option<Standing> {

@@ -1,0 +1,153 @@
+//! What a request asks of each limit that applies to it, and what it comes to in the end.
+
+use sluice_core::context;
+use sluice_core::filter::Host;
+use sluice_core::openai::Operation;
+use sluice_core::window::Window;
+
+use crate::config::{Config, Limit};
+use crate::learnt;
+use crate::measure::{Measure, Usage};
+use crate::price::Price;
+use crate::store::{self, Owed, Want};
+use crate::subject::Subject;
+
+/// The tag of decisions that share no dimension: an empty one would be none to Redis.
+const SHARED: &str = "all";
+
+/// One bucket that a request takes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Claim {
+    /// Which limit it is of.
+    pub(crate) limit: usize,
+    /// The bucket, in either store.
+    pub(crate) key: String,
+    /// What is reserved, in units of the ledger; at most the limit's amount.
+    pub(crate) amount: u64,
+}
+
+/// What a request asks of each limit that applies to `subject`.
+pub(crate) fn of(host: &dyn Host, config: &Config, subject: &Subject) -> Vec<Claim> {
+    let limits: Vec<(usize, &Limit)> =
+        config.limits.iter().enumerate().filter(|(_, limit)| limit.outside(subject).is_none()).collect();
+    if limits.is_empty() {
+        return Vec::new();
+    }
+    let usage = expected(host, subject);
+    let price = needs_price(&limits).then(|| price_of_target(host, config, subject)).flatten();
+    let tag = tag(config, subject);
+    let claim = |(index, limit): (usize, &Limit)| Claim {
+        limit: index,
+        key: store::key(&tag, &ledger_name(limit), &subject.values(&limit.by)),
+        amount: limit.measure.amount(&usage, price.as_ref()).min(limit.amount),
+    };
+    limits.into_iter().map(claim).collect()
+}
+
+fn tag(config: &Config, subject: &Subject) -> String {
+    if config.common.is_empty() { SHARED.to_owned() } else { subject.values(&config.common).join("|") }
+}
+
+/// A limit that counts something else, or over another window, starts anew; one whose amount changes does not.
+fn ledger_name(limit: &Limit) -> String {
+    format!("{}-{}-{}", limit.name, limit.measure.name(), limit.per_ms)
+}
+
+fn needs_price(limits: &[(usize, &Limit)]) -> bool {
+    limits.iter().any(|(_, limit)| limit.measure == Measure::Cost)
+}
+
+/// The tokens that a request will probably use: its input as estimated, and as much output as the model's answers have
+/// had lately, but no more than the request allows.
+fn expected(host: &dyn Host, subject: &Subject) -> Usage {
+    let has_output = context::OPERATION.get(host).is_none_or(|name| name != Operation::Embeddings.name());
+    let model = subject.model.as_deref().unwrap_or_default();
+    let learnt = if has_output { learnt::expected(host, model) } else { 0 };
+    let output = context::MAX_OUTPUT.number(host).map_or(learnt, |max| max.min(learnt));
+    Usage { input: subject.content.input_tokens, cached: 0, output }
+}
+
+/// The price of the target that was picked; where the table has none, the dearest.
+fn price_of_target(host: &dyn Host, config: &Config, subject: &Subject) -> Option<Price> {
+    let target = context::TARGET.get(host).unwrap_or_default();
+    let (provider, model) = target.split_once('/').map_or((target.as_str(), None), |(p, m)| (p, Some(m)));
+    let asked = || context::BASE_MODEL.get(host).or_else(|| subject.model.clone());
+    let model = model.map(str::to_owned).or_else(asked).unwrap_or_default();
+    config.prices.find(provider, &model).or_else(|| config.prices.dearest()).copied()
+}
+
+/// The wants of `claims`, for the stores.
+pub(crate) fn wants<'a>(config: &Config, claims: &'a [Claim]) -> Vec<Want<'a>> {
+    let want = |claim: &'a Claim| {
+        let limit = config.limits.get(claim.limit)?;
+        Some(Want::new(&claim.key, window(limit), limit.amount, claim.amount))
+    };
+    claims.iter().filter_map(want).collect()
+}
+
+/// What `claims` come to, for the stores: `actual` says it for each limit.
+pub(crate) fn owed<'a>(
+    config: &Config,
+    claims: &'a [Claim],
+    actual: impl Fn(&Limit) -> u64,
+) -> Vec<Owed<'a>> {
+    let owed = |claim: &'a Claim| {
+        let limit = config.limits.get(claim.limit)?;
+        let (window, held) = (window(limit), claim.amount);
+        Some(Owed { key: &claim.key, window, limit: limit.amount, held, actual: actual(limit) })
+    };
+    claims.iter().filter_map(owed).collect()
+}
+
+fn window(limit: &Limit) -> Option<Window> {
+    (limit.per_ms > 0).then(|| Window::new(limit.per_ms))
+}
+
+/// What a request has used when it is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Used {
+    usage: Usage,
+    price: Option<Price>,
+    reached_provider: bool,
+}
+
+impl Used {
+    /// Reads what the meter and the provider stage have published. `is_error`: the client got an error, which no
+    /// provider charges for; what an attempt that failed has published does not count.
+    pub(crate) fn of(host: &mut dyn Host, config: &Config, is_error: bool) -> Self {
+        let number = |fact: context::Fact| fact.number(host).unwrap_or(0);
+        let usage = Usage {
+            input: number(context::INPUT_TOKENS),
+            cached: number(context::CACHED_TOKENS),
+            output: number(context::OUTPUT_TOKENS),
+        };
+        let reached_provider = host.attribute(&["upstream", "address"]).is_some();
+        if is_error || !reached_provider {
+            return Self { reached_provider, ..Self::default() };
+        }
+        let costs = config.limits.iter().any(|limit| limit.measure == Measure::Cost);
+        let price = costs.then(|| price_of_server(host, config)).flatten();
+        Self { usage, price, reached_provider }
+    }
+
+    /// What it comes to for `limit`, in units of its ledger.
+    pub(crate) fn amount(&self, limit: &Limit) -> u64 {
+        match limit.measure {
+            Measure::Requests => self.reached_provider.into(),
+            Measure::InFlight => 0,
+            measure => measure.amount(&self.usage, self.price.as_ref()),
+        }
+    }
+}
+
+/// The price of the model that served, whatever was asked for.
+fn price_of_server(host: &mut dyn Host, config: &Config) -> Option<Price> {
+    let provider = context::PROVIDER.get(host).unwrap_or_default();
+    let served = [context::PROVIDER_MODEL, context::RESPONSE_MODEL, context::MODEL];
+    let model = served.iter().find_map(|fact| fact.get(host)).unwrap_or_default();
+    let price = config.prices.find(&provider, &model);
+    if price.is_none() {
+        host.count("token_limit_unpriced_total", 1);
+    }
+    price.or_else(|| config.prices.dearest()).copied()
+}

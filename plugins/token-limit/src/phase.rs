@@ -1,0 +1,255 @@
+//! How far a request is: decided, admitted, over.
+
+use sluice_core::context;
+use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter as _, Host, Next, Side};
+use sluice_core::meter::{Expected, Metered};
+use sluice_core::openai::Operation;
+use sluice_core::openai::error::{Code, LocalReply};
+use sluice_core::redis::Call;
+
+use crate::claim::{self, Claim, Used};
+use crate::config::OnError;
+use crate::learnt;
+use crate::reply;
+use crate::reservation::{Answer, Reservation, Unanswered};
+use crate::show::{self, Question};
+use crate::store::{Decision, Standing, Verdict};
+use crate::subject::Subject;
+use crate::{Config, TokenLimit};
+
+/// Milliseconds after which a request may come again that nobody could decide on.
+const UNAVAILABLE_RETRY_MS: u64 = 1_000;
+
+/// Headers of providers that speak of their own limits.
+const RATE_LIMIT_HEADERS: &str = "x-ratelimit-";
+
+/// How far a request is.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// No limit applies, or none is asked.
+    Unlimited,
+    /// Redis is asked for a decision.
+    Asking { call: Call, reservation: Reservation },
+    /// Redis is asked how the buckets stand.
+    Showing { call: Call, question: Question },
+    /// It may go on.
+    Admitted { reservation: Reservation, standings: Vec<Standing> },
+}
+
+impl TokenLimit {
+    pub(crate) fn begin(&mut self, host: &mut dyn Host) -> Next {
+        let headers = host.headers(Side::Request);
+        let is_show = show::is_asked(&headers);
+        if !is_show && headers.text(":method") != Some("POST") {
+            return Next::Pass;
+        }
+        self.began_ms = host.now_ms();
+        let subject = Subject::of(host, &self.config, headers);
+        let claims = claim::of(host, &self.config, &subject);
+        if is_show {
+            return self.show(host, claims);
+        }
+        if claims.is_empty() {
+            return Next::Pass;
+        }
+        self.model = subject.model.unwrap_or_default();
+        self.reserve(host, claims)
+    }
+
+    fn reserve(&mut self, host: &mut dyn Host, claims: Vec<Claim>) -> Next {
+        let Some(worker) = &self.config.redis else {
+            return self.reserve_locally(host, claims, "admitted");
+        };
+        match Reservation::ask(host, &self.config, worker, claims) {
+            Ok((reservation, call)) => {
+                self.phase = Phase::Asking { call, reservation };
+                Next::Wait
+            }
+            Err(claims) => self.degrade(host, claims),
+        }
+    }
+
+    fn reserve_locally(&mut self, host: &mut dyn Host, claims: Vec<Claim>, admitted: &str) -> Next {
+        let (reservation, decision) = Reservation::local(host, &self.config, claims);
+        self.decide(host, reservation, decision, admitted)
+    }
+
+    fn decide(
+        &mut self,
+        host: &mut dyn Host,
+        reservation: Reservation,
+        decision: Decision,
+        admitted: &str,
+    ) -> Next {
+        if let Verdict::Refused { index } = decision.verdict {
+            return refuse(host, &self.config, &reservation, &decision, index);
+        }
+        context::LIMIT.set(host, admitted);
+        host.count("token_limit_admitted_total", 1);
+        host.wake_after(self.config.lease_ms / 3);
+        self.phase = Phase::Admitted { reservation, standings: decision.standings };
+        Next::Pass
+    }
+
+    /// Redis does not decide: the operator has said what then.
+    fn degrade(&mut self, host: &mut dyn Host, claims: Vec<Claim>) -> Next {
+        host.count("token_limit_degraded_total", 1);
+        match self.config.redis.as_ref().map(crate::worker::Worker::on_error) {
+            Some(OnError::Allow) => {
+                context::LIMIT.set(host, "admitted_unchecked");
+                Next::Pass
+            }
+            Some(OnError::Deny) => {
+                context::LIMIT.set(host, "refused_unchecked");
+                let message = "The limits cannot be checked at the moment. Try again shortly.";
+                let mut reply = LocalReply::error(Code::LimitsUnavailable, None, message);
+                reply.headers.extend(reply::retry_after(UNAVAILABLE_RETRY_MS));
+                Next::Reply(reply)
+            }
+            Some(OnError::Local) | None => self.reserve_locally(host, claims, "admitted_locally"),
+        }
+    }
+
+    /// A callout of this stream has ended.
+    pub(crate) fn answered(
+        &mut self,
+        host: &mut dyn Host,
+        id: CalloutId,
+        reply: Result<CalloutReply, CalloutError>,
+    ) -> Option<Next> {
+        let config = std::rc::Rc::clone(&self.config);
+        let worker = config.redis.as_ref()?;
+        match std::mem::replace(&mut self.phase, Phase::Unlimited) {
+            Phase::Asking { call, reservation } if call.id() == id => {
+                let answer = Answer::of(call.read(worker.redis(), host, reply));
+                self.answer_of_redis(host, reservation, answer)
+            }
+            Phase::Showing { call, question } if call.id() == id => {
+                match Answer::of(call.read(worker.redis(), host, reply)) {
+                    Err(Unanswered::Again(call)) => {
+                        self.phase = Phase::Showing { call, question };
+                        None
+                    }
+                    answer => Some(question.answer(&self.config, answer.ok())),
+                }
+            }
+            other => {
+                self.phase = other;
+                None
+            }
+        }
+    }
+
+    fn answer_of_redis(
+        &mut self,
+        host: &mut dyn Host,
+        reservation: Reservation,
+        answer: Result<Answer, Unanswered>,
+    ) -> Option<Next> {
+        let answer = match answer {
+            Err(Unanswered::Again(call)) => {
+                self.phase = Phase::Asking { call, reservation };
+                return None;
+            }
+            answer => answer.ok(),
+        };
+        let decision = answer.and_then(|answer| reservation.read(&self.config, &answer));
+        Some(match decision {
+            Some(decision) => self.decide(host, reservation, decision, "admitted"),
+            None => {
+                let claims = reservation.withdraw(host, &self.config);
+                self.degrade(host, claims)
+            }
+        })
+    }
+
+    fn show(&mut self, host: &mut dyn Host, claims: Vec<Claim>) -> Next {
+        let question = Question::new(claims);
+        let Some(worker) = &self.config.redis else {
+            return question.answer_locally(host, &self.config);
+        };
+        match question.ask(host, &self.config, worker) {
+            Some(call) => {
+                self.phase = Phase::Showing { call, question };
+                Next::Wait
+            }
+            None => question.answer(&self.config, None),
+        }
+    }
+
+    /// Tells the client how its limits stand, and meters the answer if nobody else does.
+    pub(crate) fn answer(&mut self, host: &mut dyn Host, end: bool) -> Next {
+        let Phase::Admitted { reservation, standings } = &self.phase else { return Next::Pass };
+        let headers = host.headers(Side::Response);
+        self.status = headers.text(":status").and_then(|status| status.parse().ok());
+        for (name, _) in headers.iter().filter(|(name, _)| name.starts_with(RATE_LIMIT_HEADERS)) {
+            host.remove_header(Side::Response, name);
+        }
+        for (name, value) in reply::headers(reservation.limits(&self.config, standings)) {
+            host.set_header(Side::Response, name, &value);
+        }
+        let is_metered = context::METER.get(host).is_some() || context::ERROR.get(host).is_some();
+        if is_metered || end {
+            return Next::Pass;
+        }
+        let expected = self.expected(host);
+        self.metered = Metered::claim(host, Self::NAME, &headers, expected);
+        if self.metered.is_some() { Next::Watch } else { Next::Pass }
+    }
+
+    /// What the answer will be, as far as is known.
+    fn expected(&self, host: &dyn Host) -> Expected {
+        let operation = context::OPERATION.get(host).map(|name| Operation::from_name(&name));
+        let path =
+            || String::from_utf8(host.header(Side::Request, ":path").unwrap_or_default()).unwrap_or_default();
+        Expected {
+            operation: operation.unwrap_or_else(|| Operation::of_path(&path())),
+            strip: false,
+            began_ms: self.began_ms,
+            input_estimate: context::INPUT_ESTIMATE.number(host).unwrap_or(0),
+        }
+    }
+
+    /// The exchange is over: what was reserved gives way to what was used.
+    pub(crate) fn finish(&mut self, host: &mut dyn Host) {
+        if let Some(metered) = &mut self.metered {
+            metered.settle(host);
+        }
+        match std::mem::replace(&mut self.phase, Phase::Unlimited) {
+            Phase::Admitted { reservation, .. } => {
+                let is_error = self.status.is_some_and(|status| status >= 400);
+                let used = Used::of(host, &self.config, is_error);
+                reservation.settle(host, &self.config, &used);
+                self.learn(host);
+            }
+            // The client has left, but Redis may have reserved.
+            Phase::Asking { reservation, .. } => drop(reservation.withdraw(host, &self.config)),
+            Phase::Unlimited | Phase::Showing { .. } => {}
+        }
+    }
+
+    /// Only an answer that came to its end tells how long the model's answers are.
+    fn learn(&self, host: &mut dyn Host) {
+        let is_whole = context::STREAM_END.get(host).is_some_and(|end| end == "complete");
+        if let (true, Some(tokens)) = (is_whole, context::OUTPUT_TOKENS.number(host)) {
+            learnt::learn(host, &self.model, tokens);
+        }
+    }
+}
+
+fn refuse(
+    host: &mut dyn Host,
+    config: &Config,
+    reservation: &Reservation,
+    decision: &Decision,
+    index: usize,
+) -> Next {
+    let Some((limit, standing)) = reservation.limits(config, &decision.standings).nth(index) else {
+        return Next::Pass; // no store names a limit that it was not asked about
+    };
+    context::LIMIT.set(host, &format!("refused:{}", limit.name));
+    host.count(&format!("token_limit_refused_total.{}", limit.name), 1);
+    let mut reply = reply::refusal(limit, standing, reservation.asked(index));
+    reply.headers.extend(reply::headers(reservation.limits(config, &decision.standings)));
+    Next::Reply(reply)
+}

@@ -1,0 +1,117 @@
+//! What limits look at in a request: who asks for what, and which buckets that makes.
+
+use sluice_core::context;
+use sluice_core::filter::{Headers, Host};
+use sluice_core::when::{Caller, Content, Unmet};
+
+use crate::config::{Config, Dimension, Limit};
+
+/// Longest value of a dimension that is kept as it is, in bytes; more of it is a scan, not a name.
+const MAX_VALUE: usize = 1024;
+
+/// Who asks for what. Values are absent where nobody published them.
+#[derive(Clone, Debug, Default)]
+pub struct Subject {
+    /// Name of the caller.
+    pub consumer: Option<String>,
+    /// Tier of the caller.
+    pub tier: Option<String>,
+    /// Fingerprint of the caller's key.
+    pub key: Option<String>,
+    /// Model as asked.
+    pub model: Option<String>,
+    /// The rule that routes.
+    pub rule: Option<String>,
+    /// The client's address, without port.
+    pub ip: Option<String>,
+    /// The request's headers.
+    pub headers: Headers,
+    /// What is asked for.
+    pub content: Content,
+}
+
+/// Why a limit does not apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Outside<'a> {
+    /// None of its globs matches the model.
+    #[error("no glob in `models` matches the model")]
+    Model,
+    /// One of its conditions does not hold.
+    #[error("{0}")]
+    When(Unmet<'a>),
+}
+
+impl Subject {
+    /// Reads what the limits of `config` look at.
+    pub fn of(host: &dyn Host, config: &Config, headers: Headers) -> Self {
+        let needs = |dimension: &Dimension| config.limits.iter().any(|limit| limit.by.contains(dimension));
+        let when = |asks: fn(&Limit) -> bool| config.limits.iter().any(asks);
+        let fact = |fact: context::Fact, needed: bool| needed.then(|| fact.get(host)).flatten();
+        let has = when(|limit| limit.when.tools || limit.when.images);
+        let has = fact(context::HAS, has).unwrap_or_default();
+        Self {
+            consumer: fact(
+                context::CONSUMER,
+                needs(&Dimension::Consumer) || when(|limit| limit.when.consumer.is_some()),
+            ),
+            tier: fact(context::TIER, needs(&Dimension::Tier) || when(|limit| limit.when.tier.is_some())),
+            key: fact(context::KEY_ID, needs(&Dimension::Key)),
+            model: context::MODEL.get(host),
+            rule: fact(context::RULE, needs(&Dimension::Rule)),
+            ip: needs(&Dimension::Ip).then(|| client_address(host)).flatten(),
+            headers,
+            content: Content {
+                input_tokens: context::INPUT_ESTIMATE.number(host).unwrap_or(0),
+                tools: has.split(',').any(|has| has == "tools"),
+                images: has.split(',').any(|has| has == "images"),
+            },
+        }
+    }
+
+    /// The value of `dimension`; empty where there is none, so that all without one share a bucket.
+    fn value(&self, dimension: &Dimension) -> &str {
+        let value = match dimension {
+            Dimension::Consumer => self.consumer.as_deref(),
+            Dimension::Tier => self.tier.as_deref(),
+            Dimension::Key => self.key.as_deref(),
+            Dimension::Model => self.model.as_deref(),
+            Dimension::Rule => self.rule.as_deref(),
+            Dimension::Ip => self.ip.as_deref(),
+            Dimension::Header(name) => self.headers.text(name),
+        };
+        let value = value.unwrap_or_default();
+        value.get(..value.floor_char_boundary(MAX_VALUE)).unwrap_or_default()
+    }
+
+    /// The values of `dimensions`, in their order.
+    #[must_use]
+    pub fn values(&self, dimensions: &[Dimension]) -> Vec<&str> {
+        dimensions.iter().map(|dimension| self.value(dimension)).collect()
+    }
+}
+
+impl Limit {
+    /// Why this limit does not apply to `subject`; `None` where it does.
+    #[must_use]
+    pub fn outside(&self, subject: &Subject) -> Option<Outside<'_>> {
+        let matches = |model: &str| self.models.as_ref().is_none_or(|globs| globs.matches(model));
+        if !matches(subject.model.as_deref().unwrap_or_default()) {
+            return Some(Outside::Model);
+        }
+        let caller = Caller {
+            consumer: subject.consumer.as_deref(),
+            tier: subject.tier.as_deref(),
+            header: &|name| subject.headers.text(name),
+        };
+        self.when.unmet(&caller, &subject.content).map(Outside::When)
+    }
+}
+
+/// The client's address as Envoy sees it, without port; IPv4 in IPv6's clothes is IPv4.
+fn client_address(host: &dyn Host) -> Option<String> {
+    let bytes = host.attribute(&["source", "address"])?;
+    let text = std::str::from_utf8(&bytes).ok()?;
+    let (address, _port) = text.rsplit_once(':')?;
+    let address = address.trim_start_matches('[').trim_end_matches(']');
+    Some(address.strip_prefix("::ffff:").filter(|v4| v4.contains('.')).unwrap_or(address).to_owned())
+}

@@ -1,0 +1,210 @@
+//! What one worker has under way in Redis: decisions that requests wait for, and settlements that nobody waits for.
+//!
+//! A settlement is never lost while its worker lives: it is sent again until Redis has taken it, at most
+//! [`MAX_AGE_MS`] and [`MAX_WAITING`] of them; the script takes it once, however often it comes.
+
+use std::cell::{Cell, RefCell};
+use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher as _;
+
+use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Host};
+use sluice_core::redis::{Call, Options, Outcome, Redis, Script, Unavailable};
+use sluice_core::window::Window;
+
+use crate::config::{OnError, RawRedis};
+use crate::store::Owed;
+use crate::store::redis::{self as store, Invocation};
+
+/// Settlements that wait for Redis; of more, the oldest are given up.
+const MAX_WAITING: usize = 10_000;
+
+/// Age at which a settlement is given up, in milliseconds: its lease is long over, and so is the outage of anything
+/// that is looked after.
+const MAX_AGE_MS: u64 = 600_000;
+
+/// Pause before settlements are sent again, in milliseconds.
+const RETRY_MS: u64 = 500;
+
+/// Settlements sent again at one time.
+const BATCH: usize = 64;
+
+/// Counts settlements that were given up.
+const UNSETTLED: &str = "token_limit_unsettled_total";
+
+/// One worker's road to the Redis store.
+#[derive(Debug)]
+pub struct Worker {
+    redis: Redis,
+    script: Script,
+    on_error: OnError,
+    lease_prefix: u64,
+    leases: Cell<u64>,
+    under_way: RefCell<HashMap<CalloutId, (Call, Task)>>,
+    waiting: RefCell<VecDeque<Settlement>>,
+}
+
+/// What a detached call is for.
+#[derive(Debug)]
+enum Task {
+    Settle(Settlement),
+    /// A renewal is not sent again: the next one follows soon.
+    Renew,
+}
+
+/// A reservation that is over.
+#[derive(Debug)]
+pub(crate) struct Settlement {
+    lease: String,
+    dues: Vec<Due>,
+    /// Redis may have it already.
+    sent: bool,
+    since_ms: u64,
+}
+
+/// [`Owed`], kept.
+#[derive(Debug)]
+struct Due {
+    key: String,
+    window: Option<Window>,
+    limit: u64,
+    held: u64,
+    actual: u64,
+}
+
+impl Due {
+    fn owed(&self) -> Owed<'_> {
+        Owed { key: &self.key, window: self.window, limit: self.limit, held: self.held, actual: self.actual }
+    }
+}
+
+impl Settlement {
+    pub(crate) fn new(lease: &str, owed: &[Owed<'_>], since_ms: u64) -> Self {
+        let due = |owed: &Owed<'_>| Due {
+            key: owed.key.to_owned(),
+            window: owed.window,
+            limit: owed.limit,
+            held: owed.held,
+            actual: owed.actual,
+        };
+        Self { lease: lease.to_owned(), dues: owed.iter().map(due).collect(), sent: false, since_ms }
+    }
+
+    fn invocation(&self) -> Invocation {
+        let owed: Vec<Owed<'_>> = self.dues.iter().map(Due::owed).collect();
+        store::settle(&owed, &self.lease, self.sent, 0)
+    }
+}
+
+impl Worker {
+    pub(crate) fn check(raw: RawRedis) -> Result<Self, String> {
+        if raw.cluster.is_empty() {
+            return Err("cluster: must not be empty".to_owned());
+        }
+        if !(1..=60_000).contains(&raw.timeout_ms) {
+            return Err("timeout_ms: must be from 1 to 60000".to_owned());
+        }
+        Ok(Self {
+            redis: Redis::new(Options { cluster: raw.cluster, timeout_ms: raw.timeout_ms }),
+            script: Script::new(store::SCRIPT),
+            on_error: raw.on_error,
+            lease_prefix: RandomState::new().hash_one("lease"),
+            leases: Cell::default(),
+            under_way: RefCell::default(),
+            waiting: RefCell::default(),
+        })
+    }
+
+    /// What to do with requests that Redis does not decide on.
+    pub(crate) const fn on_error(&self) -> OnError {
+        self.on_error
+    }
+
+    /// The client under the store.
+    pub(crate) const fn redis(&self) -> &Redis {
+        &self.redis
+    }
+
+    /// A name that no other reservation has, on any gateway.
+    pub(crate) fn new_lease(&self) -> String {
+        let number = self.leases.get();
+        self.leases.set(number.wrapping_add(1));
+        format!("{:016x}.{number:x}", self.lease_prefix)
+    }
+
+    /// Sends a decision that a request waits for.
+    pub(crate) fn ask(&self, host: &mut dyn Host, asked: &Invocation) -> Result<Call, Unavailable> {
+        self.redis.call(host, vec![asked.command(&self.script)])
+    }
+
+    /// Books what a request has used, or gives back what it held.
+    pub(crate) fn settle(&self, host: &mut dyn Host, settlement: Settlement) {
+        if let Err(settlement) = self.send(host, settlement) {
+            self.wait(host, settlement);
+        }
+    }
+
+    /// Gives a lease more time.
+    pub(crate) fn renew(&self, host: &mut dyn Host, asked: &Invocation) {
+        if let Ok(call) = self.redis.call_detached(host, vec![asked.command(&self.script)]) {
+            self.under_way.borrow_mut().insert(call.id(), (call, Task::Renew));
+        }
+    }
+
+    fn send(&self, host: &mut dyn Host, mut settlement: Settlement) -> Result<(), Settlement> {
+        let Ok(call) = self.redis.call_detached(host, vec![settlement.invocation().command(&self.script)])
+        else {
+            return Err(settlement);
+        };
+        settlement.sent = true;
+        self.under_way.borrow_mut().insert(call.id(), (call, Task::Settle(settlement)));
+        Ok(())
+    }
+
+    fn wait(&self, host: &mut dyn Host, settlement: Settlement) {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.len() >= MAX_WAITING {
+            waiting.pop_front();
+            host.count(UNSETTLED, 1);
+        }
+        waiting.push_back(settlement);
+        host.wake_detached_after(RETRY_MS);
+    }
+
+    /// A detached call has ended.
+    pub(crate) fn ended(
+        &self,
+        host: &mut dyn Host,
+        id: CalloutId,
+        reply: Result<CalloutReply, CalloutError>,
+    ) {
+        let Some((call, task)) = self.under_way.borrow_mut().remove(&id) else { return };
+        let taken = match call.read(&self.redis, host, reply) {
+            Outcome::Again(call) => {
+                self.under_way.borrow_mut().insert(call.id(), (call, task));
+                return;
+            }
+            Outcome::Done(results) => results.first().is_some_and(Result::is_ok),
+            Outcome::Failed(_) => false,
+        };
+        if let (false, Task::Settle(settlement)) = (taken, task) {
+            self.wait(host, settlement);
+        }
+    }
+
+    /// Sends some of the settlements that wait.
+    pub(crate) fn woken(&self, host: &mut dyn Host) {
+        for _ in 0..BATCH {
+            let Some(settlement) = self.waiting.borrow_mut().pop_front() else { return };
+            if host.now_ms().saturating_sub(settlement.since_ms) > MAX_AGE_MS {
+                host.count(UNSETTLED, 1);
+            } else if let Err(settlement) = self.send(host, settlement) {
+                self.waiting.borrow_mut().push_front(settlement);
+                break;
+            }
+        }
+        if !self.waiting.borrow().is_empty() {
+            host.wake_detached_after(RETRY_MS);
+        }
+    }
+}
