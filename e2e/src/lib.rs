@@ -26,6 +26,7 @@ pub mod gateway;
 pub mod http2;
 pub mod ports;
 pub mod process;
+pub mod redis;
 pub mod script;
 pub mod sse;
 pub mod tls;
