@@ -6,8 +6,8 @@
 //! for what the other gives back a moment later, but never are both admitted where there is room for one.
 //!
 //! Bounds: 4096 shards of at most 64 buckets, each of some 30 bytes and 6 for every slot it uses: 25 MB if all
-//! 262,144 buckets have used ten slots, 100 MB if they have used all 60. A bucket too many drops the one that would
-//! be empty soonest, and counts it.
+//! 262,144 buckets have used ten slots, 100 MB if they have used all 60. A bucket too many drops the one in its shard
+//! that would be empty soonest, and counts it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,8 +36,7 @@ const UNSETTLED: &str = "token_limit_unsettled_total";
 /// Holds the amounts of all `wants` until `expires_ms`, or none of them.
 pub fn reserve(host: &mut dyn Host, wants: &[Want<'_>], expires_ms: u64, now_ms: u64) -> Decision {
     for _ in 0..TRIES {
-        let decision = try_reserve(host, wants, expires_ms, now_ms);
-        if let Ok(decision) = decision {
+        if let Ok(decision) = try_reserve(host, wants, expires_ms, now_ms) {
             return decision;
         }
     }
@@ -111,7 +110,7 @@ impl Step {
                 ledger.book(actual, limit);
             }
         }
-        shard.put(self.id, &ledger);
+        shard.put(self.id, &ledger, now_ms);
     }
 }
 
@@ -129,11 +128,10 @@ impl Opened {
         Self { name, version: shared.version, shard: Shard::decode(&shared.value) }
     }
 
-    fn write(mut self, host: &mut dyn Host, now_ms: u64) -> Result<(), Conflict> {
-        let evicted = self.shard.tidy(now_ms);
+    fn write(self, host: &mut dyn Host) -> Result<(), Conflict> {
         host.set_shared(&self.name, &self.shard.encode(), self.version)?;
-        if evicted > 0 {
-            host.count(EVICTED, evicted);
+        if self.shard.evicted() > 0 {
+            host.count(EVICTED, self.shard.evicted());
         }
         Ok(())
     }
@@ -188,7 +186,7 @@ fn try_reserve(
 fn write_all(host: &mut dyn Host, shards: Shards, steps: Vec<Step>, now_ms: u64) -> Result<(), Conflict> {
     let mut written = BTreeSet::new();
     for (number, opened) in shards {
-        if opened.write(host, now_ms).is_err() {
+        if opened.write(host).is_err() {
             let holds = steps.into_iter().filter(|step| written.contains(&step.shard()));
             // What cannot be taken back either expires with its lease.
             update(host, holds.map(take_back), now_ms);
@@ -224,6 +222,6 @@ fn update_shard(host: &mut dyn Host, number: u16, steps: &[Step], now_ms: u64) -
         for step in steps {
             step.apply(&mut opened.shard, now_ms);
         }
-        opened.write(host, now_ms).is_ok()
+        opened.write(host).is_ok()
     })
 }

@@ -1,7 +1,7 @@
 //! A shard: the ledgers of those buckets that share one value of shared data.
 //!
-//! As bytes: a format byte, then per bucket its id, when its ledger is empty and the ledger's length (both in four
-//! bytes little-endian and six, see [`Shard::encode`]), and the ledger.
+//! As bytes: a format byte, then per bucket its id (16 bytes), when its ledger is empty (8, little-endian), the length of
+//! the ledger (4) and the ledger.
 
 use sha2::{Digest, Sha256};
 use sluice_core::window::{Ledger, Window};
@@ -19,8 +19,7 @@ pub(super) struct Id([u8; 16]);
 impl Id {
     pub(super) fn of(key: &str) -> Self {
         let digest = Sha256::digest(key.as_bytes());
-        let (start, _) = digest.split_first_chunk().map_or(([0; 16], ()), |(start, _)| (*start, ()));
-        Self(start)
+        Self(digest.first_chunk().copied().unwrap_or_default())
     }
 
     /// Which of `shards` shards it lives in.
@@ -39,7 +38,10 @@ struct Bucket {
 
 /// The buckets of one shard.
 #[derive(Default)]
-pub(super) struct Shard(Vec<Bucket>);
+pub(super) struct Shard {
+    buckets: Vec<Bucket>,
+    evicted: u64,
+}
 
 impl Shard {
     /// Reads what [`Self::encode`] wrote. Of anything else, what comes before the first mistake.
@@ -47,7 +49,7 @@ impl Shard {
         let mut shard = Self::default();
         let Some(mut rest) = bytes.strip_prefix(&[FORMAT]) else { return shard };
         while let Some(bucket) = take_bucket(&mut rest) {
-            shard.0.push(bucket);
+            shard.buckets.push(bucket);
         }
         shard
     }
@@ -55,7 +57,7 @@ impl Shard {
     /// As bytes.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = vec![FORMAT];
-        for bucket in &self.0 {
+        for bucket in &self.buckets {
             out.extend_from_slice(&bucket.id.0);
             out.extend_from_slice(&bucket.empty_at_ms.to_le_bytes());
             out.extend_from_slice(&u32::try_from(bucket.ledger.len()).unwrap_or_default().to_le_bytes());
@@ -66,28 +68,38 @@ impl Shard {
 
     /// The ledger of a bucket; an empty one if it has none.
     pub(super) fn ledger(&self, id: Id, window: Option<Window>, now_ms: u64) -> Ledger {
-        let bucket = self.0.iter().find(|bucket| bucket.id == id);
+        let bucket = self.buckets.iter().find(|bucket| bucket.id == id);
         bucket
             .and_then(|bucket| Ledger::decode(&bucket.ledger, window, now_ms))
             .unwrap_or_else(|| Ledger::new(window, now_ms))
     }
 
-    /// Puts a bucket's ledger in the place of the one it has.
-    pub(super) fn put(&mut self, id: Id, ledger: &Ledger) {
-        self.0.retain(|bucket| bucket.id != id);
-        self.0.push(Bucket { id, empty_at_ms: ledger.expires_at_ms(), ledger: ledger.encode() });
+    /// Puts a bucket's ledger in the place of the one it has, and drops the ledgers that are empty by now. A new bucket
+    /// in a full shard takes the place of the one that is empty soonest: were the new one itself passed over, nothing
+    /// would limit it.
+    pub(super) fn put(&mut self, id: Id, ledger: &Ledger, now_ms: u64) {
+        self.buckets.retain(|bucket| bucket.id != id && bucket.empty_at_ms > now_ms);
+        let empty_at_ms = ledger.expires_at_ms();
+        if empty_at_ms <= now_ms {
+            return;
+        }
+        if self.buckets.len() >= MAX_BUCKETS {
+            self.evict();
+        }
+        self.buckets.push(Bucket { id, empty_at_ms, ledger: ledger.encode() });
     }
 
-    /// Drops the ledgers that are empty by now and, while there are too many, those that are empty soonest. Returns
-    /// how many still had something in them.
-    pub(super) fn tidy(&mut self, now_ms: u64) -> u64 {
-        self.0.retain(|bucket| bucket.empty_at_ms > now_ms);
-        let surplus = self.0.len().saturating_sub(MAX_BUCKETS);
-        if surplus > 0 {
-            self.0.sort_by_key(|bucket| bucket.empty_at_ms);
-            self.0.drain(..surplus);
+    /// How many ledgers with something in them were dropped since the shard was read.
+    pub(super) fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    fn evict(&mut self) {
+        let soonest = self.buckets.iter().enumerate().min_by_key(|(_, bucket)| bucket.empty_at_ms);
+        if let Some((index, _)) = soonest {
+            self.buckets.swap_remove(index);
+            self.evicted = self.evicted.saturating_add(1);
         }
-        u64::try_from(surplus).unwrap_or_default()
     }
 }
 

@@ -29,7 +29,9 @@ impl Amounts {
 
     /// Sum of the amounts later than `after` and no later than `until`.
     pub(super) fn within(&self, after: u64, until: u64) -> u64 {
-        self.iter().filter(|(at, _)| after < *at && *at <= until).fold(0, |sum, (_, amount)| plus(sum, amount))
+        self.iter()
+            .filter(|(at, _)| after < *at && *at <= until)
+            .fold(0, |sum, (_, amount)| plus(sum, amount))
     }
 
     /// The latest time.
