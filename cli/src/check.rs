@@ -5,12 +5,16 @@
 use std::path::Path;
 
 use ai_log::AiLog;
+use consumer_auth::ConsumerAuth;
 use fallback::Fallback;
 use key_rotation::KeyRotation;
 use model_router::ModelRouter;
 use provider_adapter::ProviderAdapter;
+use redis_bridge::RedisBridge;
 use sluice_core::config::{ConfigError, Env, RouteConfigs};
 use sluice_core::filter::Filter;
+use sluice_core::network::NetworkFilter;
+use token_limit::TokenLimit;
 
 use crate::file::{Place, Report};
 use crate::gateway::{self, CheckOptions, Gateway, Loaded};
@@ -20,12 +24,15 @@ use crate::render::{Plugin, Rendering, render};
 type PluginCheck = fn(&[u8], &Env<'_>) -> Result<(), ConfigError>;
 
 /// Every plugin by name.
-const PLUGINS: [(&str, PluginCheck); 5] = [
+const PLUGINS: [(&str, PluginCheck); 8] = [
     (AiLog::NAME, plugin::<AiLog>),
+    (ConsumerAuth::NAME, plugin::<ConsumerAuth>),
     (ModelRouter::NAME, plugin::<ModelRouter>),
     (Fallback::NAME, plugin::<Fallback>),
     (KeyRotation::NAME, plugin::<KeyRotation>),
     (ProviderAdapter::NAME, plugin::<ProviderAdapter>),
+    (TokenLimit::NAME, plugin::<TokenLimit>),
+    (RedisBridge::NAME, network::<RedisBridge>),
 ];
 
 /// Reads and checks `file`.
@@ -54,9 +61,10 @@ fn ask_plugins(gateway: &Gateway, report: &Report, options: &CheckOptions<'_>) {
     let rendering = Rendering { directory: nowhere, module: nowhere, roots: nowhere, access_log: None };
     let rendered = render(gateway, &rendering);
     // Envoy hands a plugin only the variables that are rendered.
-    let told = |name: &str| rendered.environment.iter().any(|told| told == name);
+    let told = |name: &str| rendered.environment.binary_search_by(|told| told.as_str().cmp(name)).is_ok();
     let env = |name: &str| if told(name) { (options.env)(name) } else { None };
-    for plugin in &rendered.plugins {
+    let bridge = rendered.bridge.iter().map(|bridge| &bridge.plugin);
+    for plugin in rendered.plugins.iter().chain(bridge).filter(|plugin| !plugin.config.is_null()) {
         if let Err(why) = ask(plugin, &env) {
             let path = format!("plugin {}", plugin.name);
             report.mistake(Place::START, &path, format!("{why}; change what it says in this file"));
@@ -71,6 +79,10 @@ fn ask(plugin: &Plugin, env: &Env<'_>) -> Result<(), String> {
 }
 
 fn plugin<F: Filter>(json: &[u8], env: &Env<'_>) -> Result<(), ConfigError> {
+    RouteConfigs::parse(json, |raw| F::check(raw, env)).map(drop)
+}
+
+fn network<F: NetworkFilter>(json: &[u8], env: &Env<'_>) -> Result<(), ConfigError> {
     RouteConfigs::parse(json, |raw| F::check(raw, env)).map(drop)
 }
 

@@ -1,6 +1,7 @@
 //! Filters: what each plugin's own JSON says, and how Envoy loads it.
 
 use ai_log::AiLog;
+use consumer_auth::ConsumerAuth;
 use fallback::Fallback;
 use key_rotation::KeyRotation;
 use model_router::ModelRouter;
@@ -8,10 +9,16 @@ use provider_adapter::ProviderAdapter;
 use serde_json::{Map, Value, json};
 use sluice_core::config::SecretSource;
 use sluice_core::filter::Filter;
+use token_limit::TokenLimit;
 
 use super::clusters::label;
-use super::{Rendering, millis};
+use super::{Rendering, consumers, limits, millis, text};
 use crate::gateway::{Gateway, HoldUntil, Key, Provider, Rotation, Rule, Sticky, When};
+
+/// The type of a plugin in the chain.
+pub(super) const WASM_FILTER: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+/// A filter that does nothing when nothing is configured.
+pub(super) const NO_FILTER: &str = "type.googleapis.com/envoy.extensions.filters.http.set_metadata.v3.Config";
 
 /// A filter's place in the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +27,8 @@ pub enum Stage {
     Gateway,
     /// Once per attempt, for the endpoint chosen.
     Provider,
+    /// Once per connection to Redis, behind callouts of the others.
+    Redis,
 }
 
 /// One filter of the chain.
@@ -29,7 +38,7 @@ pub struct Plugin {
     pub name: &'static str,
     /// Where it runs.
     pub stage: Stage,
-    /// Its own JSON.
+    /// Its own JSON; `null`: the gateway has no use for it, and only its place in the chain is kept.
     pub config: Value,
     /// Whether `config` holds a secret.
     pub secret: bool,
@@ -40,14 +49,21 @@ pub(super) fn plugins(gateway: &Gateway, clusters: &[Vec<String>]) -> Vec<Plugin
     let plugin = |name, stage, config, secret| Plugin { name, stage, config, secret };
     vec![
         plugin(AiLog::NAME, Stage::Gateway, json!({}), false),
+        plugin(
+            ConsumerAuth::NAME,
+            Stage::Gateway,
+            consumers::consumer_auth(gateway),
+            consumers::has_weak_hashes(gateway),
+        ),
         plugin(ModelRouter::NAME, Stage::Gateway, model_router(gateway, clusters), false),
+        plugin(TokenLimit::NAME, Stage::Gateway, limits::token_limit(gateway), false),
         plugin(Fallback::NAME, Stage::Provider, fallback(gateway), false),
         plugin(KeyRotation::NAME, Stage::Provider, key_rotation(gateway), has_keys_in_it(gateway)),
         plugin(ProviderAdapter::NAME, Stage::Provider, provider_adapter(gateway), has_headers_in_it(gateway)),
     ]
 }
 
-/// Environment variables that the plugins read, each once.
+/// Environment variables that the plugins read, each once, sorted.
 pub(super) fn environment(gateway: &Gateway) -> Vec<String> {
     let mut names: Vec<String> = gateway
         .providers
@@ -60,14 +76,31 @@ pub(super) fn environment(gateway: &Gateway) -> Vec<String> {
             SecretSource::Env(name) => Some(name.clone()),
             SecretSource::Value(_) => None,
         })
+        .chain(consumers::environment(gateway).cloned())
         .collect();
     names.sort();
     names.dedup();
     names
 }
 
-/// The Wasm filter as Envoy loads it. All share one `vm_id`, so one VM per worker.
-pub(super) fn wasm(plugin: &Plugin, rendering: &Rendering<'_>, environment: &[String]) -> Value {
+/// The filter as Envoy loads it.
+pub(super) fn filter(plugin: &Plugin, rendering: &Rendering<'_>, environment: &[String]) -> Value {
+    if plugin.config.is_null() {
+        return json!({"@type": NO_FILTER, "#": "Keeps a place in the chain, so that the filter can be added under open connections."});
+    }
+    let mut config = plugin_config(plugin, rendering, environment);
+    if let Value::Object(config) = &mut config {
+        config.insert(
+            "#1".into(),
+            "Hold the headers, but go on reading the body: what it says decides where they go.".into(),
+        );
+        config.insert("allow_on_headers_stop_iteration".into(), true.into());
+    }
+    json!({"@type": WASM_FILTER, "config": config})
+}
+
+/// How Envoy loads a plugin. All share one `vm_id`, so one VM per worker.
+pub(super) fn plugin_config(plugin: &Plugin, rendering: &Rendering<'_>, environment: &[String]) -> Value {
     let mut vm = json!({
         "vm_id": "sluice",
         "runtime": "envoy.wasm.runtime.v8",
@@ -76,27 +109,26 @@ pub(super) fn wasm(plugin: &Plugin, rendering: &Rendering<'_>, environment: &[St
     if let (false, Value::Object(vm)) = (environment.is_empty(), &mut vm) {
         vm.insert("environment_variables".into(), json!({"host_env_keys": environment}));
     }
-    let config = serde_json::to_string_pretty(&plugin.config).unwrap_or_default();
+    let config = text::json(&plugin.config);
     json!({
-        "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
-        "config": {
-            "name": plugin.name,
-            "root_id": plugin.name,
-            "#": "Hold the headers, but go on reading the body: what it says decides where they go.",
-            "allow_on_headers_stop_iteration": true,
-            "#1": "A trap costs its own request a 503; the next is served by a new VM.",
-            "failure_policy": "FAIL_RELOAD",
-            "reload_config": {"backoff": {"base_interval": "0.1s"}},
-            "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": config + "\n"},
-            "vm_config": vm,
-        },
+        "name": plugin.name,
+        "root_id": plugin.name,
+        "#": "A trap costs its own request a 503; the next is served by a new VM.",
+        "failure_policy": "FAIL_RELOAD",
+        "reload_config": {"backoff": {"base_interval": "0.1s"}},
+        "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": config + "\n"},
+        "vm_config": vm,
     })
 }
 
 fn model_router(gateway: &Gateway, clusters: &[Vec<String>]) -> Value {
     let rules: Vec<Value> =
         gateway.models.iter().zip(clusters).map(|(rule, names)| router_rule(gateway, rule, names)).collect();
-    json!({"max_body_bytes": gateway.max_request_body, "rules": rules})
+    let mut config = json!({"max_body_bytes": gateway.max_request_body, "rules": rules});
+    if let (false, Value::Object(config)) = (gateway.limits.is_empty(), &mut config) {
+        config.insert("limits".into(), true.into());
+    }
+    config
 }
 
 fn router_rule(gateway: &Gateway, rule: &Rule, clusters: &[String]) -> Value {
@@ -118,8 +150,9 @@ fn router_rule(gateway: &Gateway, rule: &Rule, clusters: &[String]) -> Value {
             rendered.insert("strip_prefix".into(), prefix.as_str().into());
         }
         let sticky = match &rule.sticky {
-            Sticky::Consumer => "consumer".to_owned(),
-            Sticky::Request => "request".to_owned(),
+            Sticky::Consumer if !gateway.consumers.is_empty() => "consumer".to_owned(),
+            // without consumers everybody is `anonymous`, who would always get the same target
+            Sticky::Consumer | Sticky::Request => "request".to_owned(),
             Sticky::Header(name) => format!("header:{name}"),
         };
         rendered.insert("sticky".into(), sticky.into());
@@ -128,8 +161,14 @@ fn router_rule(gateway: &Gateway, rule: &Rule, clusters: &[String]) -> Value {
     rendered
 }
 
-fn when(when: &When) -> Value {
+/// Conditions as every plugin reads them.
+pub(super) fn when(when: &When) -> Value {
     let mut rendered = Map::new();
+    for (name, caller) in [("consumer", &when.consumer), ("tier", &when.tier)] {
+        if let Some(caller) = caller {
+            rendered.insert(name.into(), caller.as_str().into());
+        }
+    }
     if !when.headers.is_empty() {
         rendered.insert("headers".into(), json!(when.headers));
     }

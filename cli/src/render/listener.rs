@@ -1,9 +1,11 @@
 //! The listener: the chain of filters, the access log, and Envoy's own errors in OpenAI's shape.
 
 use serde_json::{Value, json};
+use sluice_core::filter::Filter as _;
 use sluice_core::openai::error::{Code, ERROR_HEADER};
+use token_limit::TokenLimit;
 
-use super::filters::{Plugin, Stage};
+use super::filters::{NO_FILTER, Plugin, Stage, WASM_FILTER};
 use super::{Rendering, routes, seconds};
 use crate::gateway::Gateway;
 
@@ -44,6 +46,8 @@ pub(super) fn listener(gateway: &Gateway, plugins: &[Plugin], rendering: &Render
     let mut listener = json!({
         "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
         "name": "gateway",
+        "#2": "What is stopped when the gateway drains: this listener, not the inner one.",
+        "traffic_direction": "INBOUND",
         "address": {"socket_address": {
             "address": gateway.listen.ip().to_string(), "port_value": gateway.listen.port(),
         }},
@@ -117,11 +121,16 @@ fn discovered(plugins: &[Plugin], stage: Stage, rendering: &Rendering<'_>) -> Ve
                 "name": plugin.name,
                 "config_discovery": {
                     "config_source": source(rendering, &format!("filters/{}.yaml", plugin.name)),
-                    "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"],
+                    "type_urls": type_urls(plugin),
                 },
             })
         })
         .collect()
+}
+
+/// What a place in the chain may hold.
+fn type_urls(plugin: &Plugin) -> Vec<&'static str> {
+    if plugin.name == TokenLimit::NAME { vec![WASM_FILTER, NO_FILTER] } else { vec![WASM_FILTER] }
 }
 
 /// A file that Envoy reads again whenever another is moved into its place.

@@ -3,7 +3,7 @@
 //! | file | holds | read as |
 //! | --- | --- | --- |
 //! | `envoy.yaml` | admin address, and where the others are | bootstrap |
-//! | `listeners.yaml` | the listener with its chain of filters | LDS |
+//! | `listeners.yaml` | the listener with its chain of filters; with `redis` an inner one, too | LDS |
 //! | `routes.yaml` | time-outs and retries | RDS |
 //! | `clusters.yaml` | a chain of endpoints for each target of each rule | CDS |
 //! | `filters/<plugin>.yaml` | how each plugin is loaded, with its own JSON | ECDS |
@@ -12,11 +12,15 @@
 //! certificate, of the body limit or of the deadline of a request makes Envoy replace the listener.
 
 mod clusters;
+mod consumers;
 mod files;
 mod filters;
+mod limits;
 mod listener;
 mod names;
+mod redis;
 mod routes;
+mod text;
 mod yaml;
 
 use std::path::Path;
@@ -27,6 +31,7 @@ use serde_json::{Value, json};
 pub use clusters::Cluster;
 pub use files::{File, write};
 pub use filters::{Plugin, Stage};
+pub use redis::Bridge;
 
 use crate::gateway::{Gateway, Hop};
 
@@ -51,15 +56,17 @@ pub struct Rendering<'a> {
 pub struct Rendered {
     /// `envoy.yaml`.
     pub bootstrap: Value,
-    /// The only listener.
+    /// The listener for clients.
     pub listener: Value,
+    /// The listener in front of Redis.
+    pub bridge: Option<Bridge>,
     /// The only route configuration.
     pub routes: Value,
     /// Clusters by name, each name once.
     pub clusters: Vec<Cluster>,
     /// The plugins in chain order.
     pub plugins: Vec<Plugin>,
-    /// Environment variables that they read.
+    /// Environment variables that they read, each once, sorted.
     pub environment: Vec<String>,
 }
 
@@ -74,12 +81,14 @@ pub fn render(gateway: &Gateway, rendering: &Rendering<'_>) -> Rendered {
         of_rules.push(of_rule.iter().map(|cluster| cluster.name.clone()).collect());
         clusters.extend(of_rule);
     }
+    clusters.extend(redis::clusters(gateway, rendering));
     clusters.sort_by(|a, b| a.name.cmp(&b.name));
     clusters.dedup_by(|a, b| a.name == b.name);
     let plugins = filters::plugins(gateway, &of_rules);
     Rendered {
         bootstrap: bootstrap(gateway, rendering),
         listener: listener::listener(gateway, &plugins, rendering),
+        bridge: redis::bridge(gateway),
         routes: routes::routes(gateway),
         clusters,
         plugins,
@@ -93,7 +102,7 @@ impl Rendered {
     pub fn files(&self, rendering: &Rendering<'_>) -> Vec<File> {
         let mut files = vec![self.clusters_file()];
         files.extend(self.plugins.iter().rev().map(|plugin| self.plugin_file(plugin, rendering)));
-        files.extend([self.routes_file(), self.listener_file()]);
+        files.extend([self.routes_file(), self.listener_file(rendering)]);
         files.push(File::new("envoy.yaml", yaml::document(&self.bootstrap)));
         files
     }
@@ -102,7 +111,8 @@ impl Rendered {
     #[must_use]
     pub fn clusters_file(&self) -> File {
         let resources: Vec<Value> = self.clusters.iter().map(|cluster| cluster.resource.clone()).collect();
-        File::discovery("clusters.yaml", &resources, false)
+        let secret = self.clusters.iter().any(|cluster| cluster.secret);
+        File::discovery("clusters.yaml", &resources, secret)
     }
 
     /// `routes.yaml`.
@@ -113,8 +123,10 @@ impl Rendered {
 
     /// `listeners.yaml`.
     #[must_use]
-    pub fn listener_file(&self) -> File {
-        File::discovery("listeners.yaml", std::slice::from_ref(&self.listener), false)
+    pub fn listener_file(&self, rendering: &Rendering<'_>) -> File {
+        let bridge = self.bridge.as_ref().map(|bridge| bridge.listener(rendering, &self.environment));
+        let listeners: Vec<Value> = bridge.into_iter().chain([self.listener.clone()]).collect();
+        File::discovery("listeners.yaml", &listeners, false)
     }
 
     /// `filters/<plugin>.yaml`.
@@ -123,7 +135,7 @@ impl Rendered {
         let resource = json!({
             "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
             "name": plugin.name,
-            "typed_config": filters::wasm(plugin, rendering, &self.environment),
+            "typed_config": filters::filter(plugin, rendering, &self.environment),
         });
         File::discovery(&format!("filters/{}.yaml", plugin.name), &[resource], plugin.secret)
     }
@@ -144,6 +156,13 @@ fn bootstrap(gateway: &Gateway, rendering: &Rendering<'_>) -> Value {
                 "max_active_downstream_connections": MAX_CONNECTIONS,
             },
         }]},
+        "#2": "Costs nothing, and lets `redis` be added while Envoy runs.",
+        "bootstrap_extensions": [{
+            "name": "envoy.bootstrap.internal_listener",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener",
+            },
+        }],
         "dynamic_resources": {
             "cds_config": listener::source(rendering, "clusters.yaml"),
             "lds_config": listener::source(rendering, "listeners.yaml"),

@@ -1,8 +1,10 @@
 //! The road to Redis: callouts of the filters go to an internal listener, where redis-bridge turns them into what
 //! Envoy's redis_proxy speaks, which keeps the connections to the nodes.
 
+use redis_bridge::RedisBridge;
 use serde_json::{Value, json};
 use sluice_core::config::SecretSource;
+use sluice_core::network::NetworkFilter as _;
 
 use super::clusters::{Cluster, tls_context};
 use super::filters::{Plugin, Stage, plugin_config};
@@ -31,7 +33,7 @@ pub struct Bridge {
 pub(super) fn bridge(gateway: &Gateway) -> Option<Bridge> {
     let redis = gateway.redis.as_ref()?;
     let config = json!({"max_reply_bytes": MAX_REPLY_BYTES});
-    let plugin = Plugin { name: "redis-bridge", stage: Stage::Redis, config, secret: false };
+    let plugin = Plugin { name: RedisBridge::NAME, stage: Stage::Redis, config, secret: false };
     let timeout = redis.timeout.saturating_mul(2).max(OPERATION);
     let mut settings = json!({"op_timeout": seconds(timeout), "read_policy": "MASTER"});
     if let (true, Value::Object(settings)) = (redis.cluster, &mut settings) {

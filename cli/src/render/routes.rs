@@ -1,5 +1,6 @@
 //! Routes: how long an attempt may take, and when Envoy makes another.
 
+use consumer_auth::CONSUMER_HEADER;
 use serde_json::{Value, json};
 
 use super::seconds;
@@ -75,9 +76,9 @@ fn route(gateway: &Gateway, attempt_timeouts: Value) -> Value {
         "timeout": seconds(gateway.timeouts.request),
         "#1": "Off: an answer that is held at the gate looks idle from here.",
         "idle_timeout": "0s",
-        "#2": "ring_hash: the same caller goes to the same replica.",
+        "#2": "ring_hash: the same caller goes to the same replica. consumer-auth sets the header where there are consumers.",
         "hash_policy": [
-            {"header": {"header_name": "authorization"}, "terminal": true},
+            {"header": {"header_name": CONSUMER_HEADER}, "terminal": true},
             {"connection_properties": {"source_ip": true}},
         ],
         "retry_policy": retry,

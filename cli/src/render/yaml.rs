@@ -81,8 +81,8 @@ fn line(value: &Value) -> Option<String> {
         Value::Array(items) => items.iter().all(plain),
         _ => true,
     };
-    let line = flow(value);
-    (short && line.len() <= LINE && !line.contains('\n')).then_some(line)
+    let line = short.then(|| flow(value));
+    line.filter(|line| line.len() <= LINE && !line.contains('\n'))
 }
 
 fn flow(value: &Value) -> String {

@@ -50,7 +50,8 @@ impl<'a> Live<'a> {
         if refused > 0 {
             return Err("Envoy refused the configuration; its log says why".into());
         }
-        Ok(self.admin.number("listener_manager.total_listeners_active") == Some(1)
+        let listeners = if self.rendered.bridge.is_some() { 2 } else { 1 };
+        Ok(self.admin.number("listener_manager.total_listeners_active") == Some(listeners)
             && self.admin.number("listener_manager.workers_started") == Some(1))
     }
 
@@ -62,7 +63,7 @@ impl<'a> Live<'a> {
     /// Takes no more connections, and closes those there are with their next answer.
     pub(super) fn stop_listening(&self) {
         self.admin.post("/healthcheck/fail");
-        self.admin.post("/drain_listeners");
+        self.admin.post("/drain_listeners?inboundonly");
     }
 
     /// Puts `gateway` in force; `false` if nothing of it is new.
@@ -133,7 +134,7 @@ impl<'a> Live<'a> {
             of_stage(Stage::Provider),
             vec![
                 ("http.gateway.rds.gateway.version_text".to_owned(), next.routes_file()),
-                ("listener_manager.lds.version_text".to_owned(), next.listener_file()),
+                ("listener_manager.lds.version_text".to_owned(), next.listener_file(&self.rendering)),
             ],
             of_stage(Stage::Gateway),
         ];
@@ -184,11 +185,13 @@ fn ecds(stage: Stage, plugin: &str) -> String {
     let chain = match stage {
         Stage::Gateway => "http_filter",
         Stage::Provider => "upstream_http_filter",
+        Stage::Redis => "network_filter",
     };
     format!("extension_config_discovery.{chain}.{plugin}.version_text")
 }
 
-/// `next`, with what requests of `old` still need: its clusters, and its providers in the provider stage.
+/// `next`, with what requests of `old` still need: its clusters, its road to Redis, and its providers in the provider
+/// stage.
 fn union(old: &Rendered, next: Rendered) -> Rendered {
     let mut both = next;
     let clusters: BTreeMap<String, Cluster> = old
@@ -199,6 +202,7 @@ fn union(old: &Rendered, next: Rendered) -> Rendered {
         .map(|cluster| (cluster.name.clone(), cluster))
         .collect();
     both.clusters = clusters.into_values().collect();
+    both.bridge = both.bridge.or_else(|| old.bridge.clone());
     for plugin in &mut both.plugins {
         let before = old.plugins.iter().find(|before| before.name == plugin.name);
         let Some(before) = before.filter(|_| plugin.stage == Stage::Provider) else { continue };
