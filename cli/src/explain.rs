@@ -1,29 +1,44 @@
-//! What would happen to a request, and why: model-router's own policy over the configuration as rendered.
+//! What would happen to a request, and why: the filters' own policies over the configuration as rendered.
 //!
-//! Nothing is decided here. The rules are the JSON that the filter gets, and [`rules::mismatch`] and
-//! [`rules::decide`] are the code that it runs, so an explanation and the gateway cannot disagree.
+//! Nothing is decided here. The configurations are the JSON that the filters get; who calls and whether they may is
+//! what [`consumer_auth::Config`] says, and [`rules::mismatch`] and [`rules::decide`] are the code that model-router
+//! runs. So an explanation and the gateway cannot disagree.
 
+mod caller;
 mod json;
+mod served;
 mod text;
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::rc::Rc;
 
-use model_router::config::{Config, Raw, RawTarget, Sticky};
+use consumer_auth::ConsumerAuth;
+use model_router::config::Config;
 use model_router::request::RequestFacts;
-use model_router::rules;
-use sluice_core::filter::Filter as _;
-use sluice_core::when::Caller;
+use model_router::{Allowed, ModelRouter, rules};
+use sluice_core::config::RouteConfigs;
+use sluice_core::filter::Filter;
+use sluice_core::openai::error::Code;
+use sluice_core::when::Caller as Asker;
 
-use crate::gateway::{Gateway, Hop, Rule};
-use crate::render::{self, Rendering};
+pub use caller::Caller;
+pub use served::{Chain, Passed, Served, Step};
+
+use crate::gateway::{CheckOptions, Gateway};
+use crate::render::{self, Rendered, Rendering};
 
 /// The request in question.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Question {
     /// Model as asked.
     pub model: String,
-    /// The caller's key, if any.
+    /// The caller's key, if any: as if it stood behind `Authorization: Bearer`.
     pub key: Option<String>,
+    /// The caller's address.
+    pub from: IpAddr,
+    /// `:path`.
+    pub path: String,
     /// Header names in lower case, with their values; of two alike the first counts.
     pub headers: Vec<(String, String)>,
     /// Estimated input tokens.
@@ -34,84 +49,102 @@ pub struct Question {
     pub images: bool,
 }
 
+/// A chat completion from this machine.
+impl Default for Question {
+    fn default() -> Self {
+        Self {
+            model: String::new(),
+            key: None,
+            from: Ipv4Addr::LOCALHOST.into(),
+            path: "/v1/chat/completions".to_owned(),
+            headers: Vec::new(),
+            input_tokens: 0,
+            tools: false,
+            images: false,
+        }
+    }
+}
+
 /// What would happen. Holds no secret; displays as text for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     /// Model as asked.
     pub model: String,
-    /// What is known of the caller.
-    pub caller: String,
-    /// Rules before the one that serves, each with its globs and why it does not match.
+    /// Who calls.
+    pub caller: Caller,
+    /// Why the client gets an error instead of an answer.
+    pub refused: Option<Refused>,
+    /// Rules before the one that serves, each with its globs and why it does not match. Empty if the caller is refused
+    /// before any is looked at.
     pub passed: Vec<Passed>,
-    /// Who serves; `None`: no rule matches, so the client gets 404 `model_not_found`.
+    /// Who serves, unless the request is refused.
     pub served: Option<Served>,
 }
 
-/// A rule that does not match.
+/// An error of the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Passed {
-    /// `models[0]`.
-    pub rule: String,
-    /// Its globs.
-    pub globs: Vec<String>,
-    /// Why it does not match.
+pub struct Refused {
+    /// HTTP status.
+    pub status: u16,
+    /// Its code, as in the body.
+    pub code: &'static str,
+    /// Why, for the operator; the client is told less.
     pub reason: String,
 }
 
-/// The rule that serves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Served {
-    /// `models[1]`.
-    pub rule: String,
-    /// Its globs.
-    pub globs: Vec<String>,
-    /// What the split hashes: `consumer`, `request` or `header x-user`.
-    pub split_by: String,
-    /// Why `split_by` has no value in this request, so that each request is split by itself.
-    pub unsplit: Option<String>,
-    /// Index in `targets` of the one that this request gets; `None`: any, by share.
-    pub picked: Option<usize>,
-    /// Targets in the order of the file, each with the chain that begins with it.
-    pub targets: Vec<Chain>,
-    /// Attempts in all.
-    pub attempts: u32,
-}
-
-/// A target and what follows when it fails.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chain {
-    /// Weight as configured.
-    pub weight: u32,
-    /// Its share of requests in hundredths of a percent, rounded; 10000 is all.
-    pub share: u32,
-    /// The target, then the fallbacks in order.
-    pub steps: Vec<Step>,
-}
-
-/// One target of a chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// Provider.
-    pub provider: String,
-    /// Model that it is asked for.
-    pub model: String,
-    /// Base URLs of its replicas.
-    pub urls: Vec<String>,
-    /// Attempts at it before the next; 0: `retry.attempts` ends before.
-    pub attempts: u32,
+impl Refused {
+    fn new(code: Code, reason: String) -> Self {
+        Self { status: code.status(), code: code.name(), reason }
+    }
 }
 
 /// Explains `question`.
 ///
 /// # Errors
-/// model-router refuses what was rendered for it: a fault of this program, not of the file.
-pub fn explain(gateway: &Gateway, question: &Question) -> Result<Explanation, String> {
-    let config = router(gateway)?;
-    let header = |name: &str| {
-        let found = question.headers.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.as_str())
+/// A plugin refuses what was rendered for it: a fault of this program, not of the file.
+pub fn explain(
+    gateway: &Gateway,
+    question: &Question,
+    options: &CheckOptions<'_>,
+) -> Result<Explanation, String> {
+    let nowhere = Path::new("/");
+    let rendering = Rendering { directory: nowhere, module: nowhere, roots: nowhere, access_log: None };
+    let rendered = render::render(gateway, &rendering);
+    let callers = config::<ConsumerAuth>(&rendered, options)?;
+    let call = caller::Call::new(gateway, &callers, question);
+    let identity = match call.identify() {
+        Ok(identity) => identity,
+        Err(refused) => return Ok(refusal(question, Caller::unknown(), refused)),
     };
-    let caller = Caller { consumer: None, tier: None, header: &header };
+    let known = call.caller(&identity);
+    if let Err(refused) = call.admit(&identity) {
+        return Ok(refusal(question, known, refused));
+    }
+    let header = |name: &str| call.header(&identity, name);
+    let asker = Asker { consumer: Some(identity.name()), tier: identity.tier(), header: &header };
+    let router = config::<ModelRouter>(&rendered, options)?;
+    let mut explanation = route(gateway, &router, question, known, &asker);
+    if explanation.served.is_some() && !Allowed::new(identity.models()).has(&question.model) {
+        let reason = format!("`models` of {} do not match it", identity.name());
+        explanation.refused = Some(Refused::new(Code::ModelNotAllowed, reason));
+        explanation.served = None;
+    }
+    Ok(explanation)
+}
+
+fn refusal(question: &Question, caller: Caller, refused: Refused) -> Explanation {
+    let model = question.model.clone();
+    Explanation { model, caller, refused: Some(refused), passed: Vec::new(), served: None }
+}
+
+/// What model-router does.
+fn route(
+    gateway: &Gateway,
+    config: &Config,
+    question: &Question,
+    caller: Caller,
+    asker: &Asker<'_>,
+) -> Explanation {
     let facts = RequestFacts {
         model: Some(question.model.clone()),
         input_tokens: question.input_tokens,
@@ -123,101 +156,22 @@ pub fn explain(gateway: &Gateway, question: &Question) -> Result<Explanation, St
     let mut served = None;
     for ((at, rule), own) in config.rules.iter().enumerate().zip(&gateway.models) {
         let name = format!("models[{at}]");
-        let Some(reason) = rules::mismatch(rule, &question.model, &facts, &caller) else {
-            let decision = rules::decide(&config, &question.model, &facts, &caller, "");
-            served = decision.map(|decision| serve(gateway, name, own, &decision, &caller));
+        let Some(reason) = rules::mismatch(rule, &question.model, &facts, asker) else {
+            let decision = rules::decide(config, &question.model, &facts, asker, "");
+            served = decision.map(|decision| served::serve(gateway, name, own, &decision, asker));
             break;
         };
         passed.push(Passed { rule: name, globs: own.matches.clone(), reason: reason.to_string() });
     }
-    Ok(Explanation { model: question.model.clone(), caller: who(question), passed, served })
+    let nobody = || Refused::new(Code::ModelNotFound, "no rule matches".to_owned());
+    let refused = served.is_none().then(nobody);
+    Explanation { model: question.model.clone(), caller, refused, passed, served }
 }
 
-/// model-router's configuration, by way of the JSON that the filter would read.
-fn router(gateway: &Gateway) -> Result<Config, String> {
-    let nowhere = Path::new("/");
-    let rendering = Rendering { directory: nowhere, module: nowhere, roots: nowhere, access_log: None };
-    let rendered = render::render(gateway, &rendering);
-    let plugin = rendered.plugins.into_iter().find(|plugin| plugin.name == model_router::ModelRouter::NAME);
-    let json = plugin.map(|plugin| plugin.config).ok_or("model-router is not in the chain")?;
-    let raw: Raw = serde_json::from_value(json).map_err(|error| format!("model-router: {error}"))?;
-    raw.try_into().map_err(|error| format!("model-router: {error}"))
-}
-
-fn who(question: &Question) -> String {
-    let key = if question.key.is_some() { "; the key changes nothing" } else { "" };
-    format!("no consumers are configured: everybody is anonymous{key}")
-}
-
-fn serve(
-    gateway: &Gateway,
-    name: String,
-    own: &Rule,
-    decision: &rules::Decision<'_>,
-    caller: &Caller<'_>,
-) -> Served {
-    let (split_by, value) = match &decision.rule.sticky {
-        Sticky::Consumer => ("consumer".to_owned(), caller.consumer),
-        Sticky::Request => ("request".to_owned(), None),
-        Sticky::Header(name) => (format!("header {name}"), (caller.header)(name)),
-    };
-    let settled = value.is_some_and(|value| !value.is_empty());
-    let unsplit = (!settled && split_by != "request").then(|| format!("this request has no {split_by}"));
-    let weights: Vec<&RawTarget> = decision.rule.targets.iter().filter(|target| target.weight > 0).collect();
-    let picked = decision.rule.targets.iter().position(|target| target.name == decision.target.name);
-    Served {
-        rule: name,
-        globs: own.matches.clone(),
-        split_by,
-        unsplit,
-        picked: picked.filter(|_| settled || weights.len() == 1),
-        targets: chains(gateway, own, decision),
-        attempts: decision.target.attempts,
-    }
-}
-
-fn chains(gateway: &Gateway, own: &Rule, decision: &rules::Decision<'_>) -> Vec<Chain> {
-    let sum: u64 = decision.rule.targets.iter().map(|target| u64::from(target.weight)).sum();
-    let chain = |(target, own_target): (&RawTarget, &crate::gateway::Target)| Chain {
-        weight: target.weight,
-        share: share(target.weight, sum),
-        steps: steps(gateway, own, &own_target.hop, decision.base_model, target.attempts),
-    };
-    decision.rule.targets.iter().zip(&own.targets).map(chain).collect()
-}
-
-/// Rounded to the nearest hundredth of a percent.
-fn share(weight: u32, sum: u64) -> u32 {
-    let doubled = u64::from(weight).saturating_mul(20_000).saturating_add(sum);
-    let share = doubled.checked_div(sum.saturating_mul(2)).unwrap_or_default();
-    u32::try_from(share).unwrap_or_default()
-}
-
-fn steps(gateway: &Gateway, rule: &Rule, target: &Hop, base_model: &str, attempts: u32) -> Vec<Step> {
-    let mut left = attempts;
-    let mut steps = Vec::new();
-    for hop in std::iter::once(target).chain(&rule.fallback) {
-        let attempts = left.min(gateway.retry.per_target);
-        left = left.saturating_sub(attempts);
-        let model = hop.model.as_deref().unwrap_or(base_model).to_owned();
-        let urls = gateway.provider(&hop.provider).map(urls).unwrap_or_default();
-        steps.push(Step { provider: hop.provider.clone(), model, urls, attempts });
-    }
-    steps
-}
-
-fn urls(provider: &crate::gateway::Provider) -> Vec<String> {
-    let base = |endpoint: &crate::gateway::Endpoint| {
-        format!("{}://{}{}", provider.scheme.as_str(), endpoint.authority(provider.scheme), provider.path)
-    };
-    provider.endpoints.iter().map(base).collect()
-}
-
-impl Served {
-    /// Attempts after which the longest chain has come to its end.
-    fn once_through(&self) -> u32 {
-        let sum =
-            |chain: &Chain| chain.steps.iter().fold(0_u32, |sum, step| sum.saturating_add(step.attempts));
-        self.targets.iter().map(sum).max().unwrap_or_default()
-    }
+/// A plugin's configuration, by way of the JSON that the filter would read.
+fn config<F: Filter>(rendered: &Rendered, options: &CheckOptions<'_>) -> Result<Rc<F::Config>, String> {
+    let plugin = rendered.plugins.iter().find(|plugin| plugin.name == F::NAME);
+    let json = plugin.ok_or_else(|| format!("{} is not in the chain", F::NAME))?.config.to_string();
+    let configs = RouteConfigs::parse(json.as_bytes(), |raw| F::check(raw, &|name| (options.env)(name)));
+    configs.map(|configs| configs.get("")).map_err(|error| format!("{}: {error}", F::NAME))
 }

@@ -1,6 +1,7 @@
 //! The `sluice` command.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -89,6 +90,12 @@ struct Explain {
     /// Key that the client sends
     #[arg(long)]
     key: Option<String>,
+    /// Address that the client calls from
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    from: IpAddr,
+    /// Path that the client calls
+    #[arg(long, default_value = "/v1/chat/completions")]
+    path: String,
     /// Header that the client sends
     #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
@@ -145,12 +152,15 @@ fn explain(arguments: Explain) -> Done {
     let question = Question {
         model: arguments.model,
         key: arguments.key,
+        from: arguments.from,
+        path: arguments.path,
         headers: arguments.headers,
         input_tokens: arguments.input_tokens,
         tools: arguments.has.iter().any(|has| has == "tools"),
         images: arguments.has.iter().any(|has| has == "images"),
     };
-    let explanation = sluice::explain::explain(&gateway, &question).map_err(failed)?;
+    let explanation =
+        sluice::explain::explain(&gateway, &question, &CheckOptions::process()).map_err(failed)?;
     if arguments.json {
         return print(&format!("{:#}\n", explanation.to_json()));
     }

@@ -2,9 +2,10 @@
 
 #![cfg(test)]
 
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use sluice::gateway::CheckOptions;
 
@@ -109,6 +110,68 @@ fn an_explanation_as_json_is_one_object() {
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(json["served"]["rule"], "models[0]");
     assert!(!out.contains("canary"));
+}
+
+#[test]
+fn a_new_key_is_shown_with_the_line_that_the_file_holds_of_it() {
+    let directory = directory(&[]);
+    let (status, out, err) = said(&sluice(directory.path(), &["key", "new", "--consumer", "mobile-app"]));
+    assert_eq!(status, 0);
+    let [key, hash] = out.lines().collect::<Vec<_>>()[..] else { panic!("{out}") };
+    assert!(key.starts_with("sk-") && key.len() == 46 && out.ends_with('\n'), "{out}");
+    let yaml = format!("{GOOD}consumers: [{{name: mobile-app, keys: [{hash}]}}]\n")
+        .replace("file:a.key", "env:PATH");
+    std::fs::write(directory.path().join("gateway.yaml"), yaml).unwrap();
+    let (_, out, _) = said(&sluice(directory.path(), &["explain", "--model", "m", "--key", key, "--json"]));
+    assert!(out.contains("\"consumer\": \"mobile-app\"") && !out.contains(key), "{out}");
+    assert!(err.contains("to mobile-app") && err.lines().count() == 1 && !err.contains(key), "{err}");
+    let other = said(&sluice(directory.path(), &["key", "new", "--consumer", "mobile-app"])).1;
+    assert_ne!(other.lines().next(), Some(key));
+}
+
+fn hash(input: &[u8]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+    command.args(["key", "hash"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    said(&child.wait_with_output().unwrap())
+}
+
+#[test]
+fn a_key_is_hashed_from_standard_input_alone() {
+    let want = "sha256:5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8\n";
+    for input in ["password", "password\n", "password\r\n"] {
+        assert_eq!(hash(input.as_bytes()), (0, want.to_owned(), String::new()));
+    }
+    for input in [&b""[..], b"\n", b"sk-canary sk-b", b"sk-canary\nsk-b\n", b"sk-canary\xff"] {
+        let (status, out, err) = hash(input);
+        assert_eq!((status, out.as_str()), (2, ""));
+        assert!(err.contains("; write the key on one line") && !err.contains("canary"), "{err}");
+    }
+    let arguments = sluice(Path::new("."), &["key", "hash", "sk-canary"]);
+    assert_eq!(arguments.status.code(), Some(2));
+}
+
+#[test]
+fn no_rendered_file_holds_a_key_of_a_consumer() {
+    let yaml = "providers: {a: {url: http://a/v1}}\n\
+                models: [{match: '*', targets: [{provider: a}]}]\n\
+                consumers:\n  - {name: x, keys: [sk-canary-0123456789, file:a.key, env:HOME]}\n";
+    let directory =
+        directory(&[("gateway.yaml", yaml), ("a.key", "sk-canary-too-0123456789\n"), ("sluice.wasm", "")]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+    command.args(["render", "-o", "out"]).current_dir(directory.path()).env("SLUICE_DIST", directory.path());
+    let (status, _, err) = said(&command.output().unwrap());
+    assert_eq!(status, 0, "{err}");
+    let folder = directory.path().join("out/filters");
+    for file in std::fs::read_dir(&folder).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        assert!(!text.contains("canary"), "{text}");
+    }
+    let text = std::fs::read_to_string(folder.join("consumer-auth.yaml")).unwrap();
+    let line = text.lines().find(|line| line.contains("\"name\":\"x\"")).unwrap();
+    assert!(line.contains("{\"env\":\"HOME\"}") && line.matches("\"sha256\"").count() == 2, "{line}");
+    assert!(text.contains("host_env_keys"), "{text}");
 }
 
 #[test]

@@ -22,9 +22,11 @@ models:
   - {match: openai/*, strip_prefix: openai/, targets: [{provider: openai}]}
 ";
 
+const OPTIONS: CheckOptions<'static> = CheckOptions { env: &|_| None };
+
 fn gateway(more: &str) -> Gateway {
     let yaml = format!("{FILE}{more}");
-    let loaded = check(Path::new("x.yaml"), yaml.as_bytes(), &CheckOptions { env: &|_| None });
+    let loaded = check(Path::new("x.yaml"), yaml.as_bytes(), &OPTIONS);
     loaded.gateway.unwrap_or_else(|| panic!("{}", loaded.report))
 }
 
@@ -34,7 +36,7 @@ fn ask(model: &str, headers: &[(&str, &str)]) -> Question {
 }
 
 fn answer(question: &Question) -> Explanation {
-    explain(&gateway(""), question).unwrap()
+    explain(&gateway(""), question, &OPTIONS).unwrap()
 }
 
 #[test]
@@ -109,9 +111,9 @@ fn the_text_reads_like_this() {
 #[test]
 fn attempts_that_end_early_are_seen() {
     let question = ask("gpt-4o", &[("x-team", "s")]);
-    let served = explain(&gateway("retry: {attempts: 2}"), &question).unwrap().served.unwrap();
+    let served = explain(&gateway("retry: {attempts: 2}"), &question, &OPTIONS).unwrap().served.unwrap();
     assert_eq!(served.targets[0].steps[1].attempts, 0);
-    let text = explain(&gateway("retry: {attempts: 9}"), &question).unwrap().to_string();
+    let text = explain(&gateway("retry: {attempts: 9}"), &question, &OPTIONS).unwrap().to_string();
     assert!(text.contains("then again from the top, at most 9 attempts in all"), "{text}");
 }
 
@@ -119,6 +121,120 @@ fn attempts_that_end_early_are_seen() {
 fn a_key_is_taken_and_never_repeated() {
     let question = Question { key: Some("sk-canary".into()), ..ask("openai/x", &[]) };
     let explanation = answer(&question);
-    assert!(explanation.caller.contains("the key changes nothing"), "{}", explanation.caller);
+    assert!(explanation.caller.text.contains("the key changes nothing"), "{:?}", explanation.caller);
     assert!(!format!("{explanation} {}", explanation.to_json()).contains("canary"));
+}
+
+const CONSUMERS: &str = "
+consumers:
+  - {name: app, keys: [sk-app-0123456789abc], tier: gold, models: [gpt-*, o1]}
+  - {name: old, keys: [sk-old-0123456789abc], expires: 2020-01-01}
+  - {name: off, keys: [sk-off-0123456789abc], disabled: true}
+  - {name: near, keys: [sk-near-0123456789abc], from: [10.0.0.0/8], routes: [/v1/chat/*]}
+  - {name: guest, models: [openai/*]}
+anonymous: guest
+credentials: {headers: [x-my-key], query: key}
+";
+
+const FOR_GOLD: &str = "
+providers: {a: {url: http://a/v1}, b: {url: http://b/v1}}
+models:
+  - {match: gpt-*, when: {tier: gold, headers: {x-my-key: '*'}}, targets: [{provider: b}]}
+  - {match: gpt-*, when: {tier: gold}, targets: [{provider: a}, {provider: a, model: x}, {provider: a, model: y}]}
+  - {match: [gpt-*, openai/*], when: {consumer: near}, targets: [{provider: b}]}
+  - {match: openai/*, targets: [{provider: a}]}
+";
+
+fn among_consumers(question: &Question) -> Explanation {
+    let yaml = format!("{FOR_GOLD}{CONSUMERS}");
+    let loaded = check(Path::new("x.yaml"), yaml.as_bytes(), &OPTIONS);
+    let gateway = loaded.gateway.unwrap_or_else(|| panic!("{}", loaded.report));
+    let explanation = explain(&gateway, question, &OPTIONS).unwrap();
+    assert_eq!(explanation.refused.is_none(), explanation.served.is_some());
+    assert!(!format!("{explanation} {}", explanation.to_json()).contains("0123456789abc"), "{explanation}");
+    explanation
+}
+
+fn by(key: &str, model: &str) -> Question {
+    Question { key: Some(format!("sk-{key}-0123456789abc")), ..ask(model, &[]) }
+}
+
+#[test]
+fn who_may_not_call_is_refused_as_by_the_gateway() {
+    let from = |address: &str, question: Question| Question { from: address.parse().unwrap(), ..question };
+    let to = |path: &str, question: Question| Question { path: path.into(), ..question };
+    let with = |name: &str, value: &str, question: Question| {
+        let header = (name.to_owned(), value.to_owned());
+        Question { headers: vec![header], ..question }
+    };
+    let inside = |question| from("10.1.2.3", question);
+    for (question, code, reason) in [
+        (by("nobody", "gpt-4"), "invalid_api_key", "no consumer has this key"),
+        (by("old", "gpt-4"), "expired_api_key", "old has expired"),
+        (by("off", "gpt-4"), "invalid_api_key", "off is disabled"),
+        (by("near", "gpt-4"), "ip_not_allowed", "`from` of near does not hold 127.0.0.1"),
+        (
+            to("/v1/embeddings?key=sk-near-0123456789abc", inside(by("near", "gpt-4"))),
+            "route_not_allowed",
+            "`routes` of near do not match /v1/embeddings",
+        ),
+        (
+            with("x-my-key", "sk-other-0123456789abc", by("app", "gpt-4")),
+            "ambiguous_api_key",
+            "the request holds two different keys",
+        ),
+        (
+            with("authorization", "Basic c2stYXBw", ask("gpt-4", &[])),
+            "missing_api_key",
+            "what stands in the place of a key is none",
+        ),
+        (by("app", "o1"), "model_not_found", "no rule matches"),
+        (ask("gpt-4", &[]), "model_not_found", "no rule matches"),
+        (by("app", "openai/x"), "model_not_allowed", "`models` of app do not match it"),
+    ] {
+        let explanation = among_consumers(&question);
+        let refused = explanation.refused.as_ref().unwrap();
+        assert_eq!((refused.code, refused.reason.as_str()), (code, reason), "{explanation}");
+        let json = explanation.to_json();
+        assert_eq!(json["error"], json!({"status": refused.status, "code": code, "reason": reason}));
+        assert_eq!((&json["allowed"], &json["served"]), (&json!(false), &json!(null)));
+    }
+}
+
+#[test]
+fn a_consumer_gets_the_rules_that_are_for_it() {
+    for (question, consumer, rule) in [
+        (by("app", "gpt-4"), "app", "models[1]"),
+        (Question { from: [10, 0, 0, 9].into(), ..by("near", "gpt-4") }, "near", "models[2]"),
+        (ask("openai/x", &[]), "guest", "models[3]"),
+        // the key in each of its places
+        (ask("gpt-4", &[("x-my-key", "sk-app-0123456789abc")]), "app", "models[1]"),
+        (ask("gpt-4", &[("x-api-key", "sk-app-0123456789abc")]), "app", "models[1]"),
+        (Question { path: "/v1/x?key=sk-app-0123456789abc".into(), ..ask("gpt-4", &[]) }, "app", "models[1]"),
+    ] {
+        let explanation = among_consumers(&question);
+        assert_eq!(explanation.caller.consumer.as_deref(), Some(consumer), "{explanation}");
+        let served = explanation.served.as_ref().unwrap();
+        assert_eq!(served.rule, rule, "{explanation}");
+        assert!(served.picked.is_some(), "split by consumer: {explanation}");
+    }
+}
+
+#[test]
+fn the_caller_is_in_the_text_and_in_the_json() {
+    let explanation = among_consumers(&by("app", "gpt-4"));
+    let text = explanation.to_string();
+    let id = "9bf4733f";
+    assert!(text.starts_with(&format!("model   gpt-4\ncaller  app, tier gold, by key {id}\n")), "{text}");
+    assert!(text.contains("not     models[0] (gpt-*): header x-my-key does not match \"*\"\n"), "{text}");
+    let json = explanation.to_json();
+    let caller = ["consumer", "tier", "key_id", "allowed", "error"].map(|name| json[name].clone());
+    assert_eq!(caller, [json!("app"), json!("gold"), json!(id), json!(true), json!(null)]);
+    let guest = among_consumers(&ask("openai/x", &[])).to_string();
+    assert!(guest.contains("caller  guest, as callers without a key\n"), "{guest}");
+    let nobody = among_consumers(&by("nobody", "gpt-4")).to_string();
+    assert_eq!(
+        nobody,
+        "model   gpt-4\ncaller  unknown\nanswer  401 invalid_api_key: no consumer has this key\n"
+    );
 }

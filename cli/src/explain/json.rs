@@ -2,19 +2,24 @@
 
 use serde_json::{Value, json};
 
-use super::{Chain, Explanation, Passed, Served, Step};
+use super::{Chain, Explanation, Passed, Refused, Served, Step};
 
 impl Explanation {
     /// The explanation as one JSON object.
     #[must_use]
     pub fn to_json(&self) -> Value {
+        let refused = |refused: &Refused| json!({"status": refused.status, "code": refused.code, "reason": refused.reason});
         let passed = |rule: &Passed| json!({"rule": rule.rule, "match": rule.globs, "reason": rule.reason});
         json!({
             "model": self.model,
-            "caller": self.caller,
+            "caller": self.caller.text,
+            "consumer": self.caller.consumer,
+            "tier": self.caller.tier,
+            "key_id": self.caller.key_id,
+            "allowed": self.refused.is_none(),
             "not_matched": self.passed.iter().map(passed).collect::<Vec<_>>(),
             "served": self.served.as_ref().map(Served::to_json),
-            "error": self.served.is_none().then(|| json!({"status": 404, "code": "model_not_found"})),
+            "error": self.refused.as_ref().map(refused),
         })
     }
 }

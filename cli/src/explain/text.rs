@@ -2,19 +2,19 @@
 
 use std::fmt;
 
-use super::{Chain, Explanation, Passed, Served, Step};
+use super::{Chain, Explanation, Passed, Refused, Served, Step};
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "model   {}", self.model)?;
-        writeln!(f, "caller  {}", self.caller)?;
+        writeln!(f, "caller  {}", self.caller.text)?;
         for Passed { rule, globs, reason } in &self.passed {
             writeln!(f, "not     {rule} ({}): {reason}", globs.join(", "))?;
         }
-        match &self.served {
-            Some(served) => write!(f, "{served}"),
-            None => writeln!(f, "answer  404 model_not_found: no rule matches"),
+        if let Some(Refused { status, code, reason }) = &self.refused {
+            writeln!(f, "answer  {status} {code}: {reason}")?;
         }
+        self.served.as_ref().map_or(Ok(()), |served| write!(f, "{served}"))
     }
 }
 

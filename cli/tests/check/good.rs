@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sluice::gateway::{Balance, Gateway, Rotation, Scheme, Sticky};
+use sluice::gateway::{Balance, Gateway, Origin, Rotation, Scheme, Sticky};
 
 use super::checked;
 
@@ -69,6 +69,36 @@ fn the_supported_part_of_the_annotated_example_has_no_mistake() {
 }
 
 #[test]
+fn any_number_of_aliases_stand_in_a_file() {
+    let names =
+        (0..200).map(|n| format!("  - {{name: n{n}, keys: [sk-0123456789abcdef-{n}], models: *m}}\n"));
+    let consumers: String = names.collect();
+    let gateway = good(&format!("{LEAST}\nconsumers:\n  - {{name: a, models: &m [\"gpt-*\"]}}\n{consumers}"));
+    assert_eq!(gateway.consumers.len(), 201);
+    assert!(gateway.consumers.iter().all(|consumer| consumer.models == ["gpt-*"]));
+}
+
+#[test]
+fn consumers_are_read_whole() {
+    let gateway = good(WHOLE);
+    let [app, guest] = &gateway.consumers[..] else { panic!("{:?}", gateway.consumers) };
+    assert_eq!((app.name.as_str(), app.tier.as_deref(), app.disabled), ("mobile-app", Some("gold"), true));
+    assert_eq!(app.keys[0].origin, Origin::Env("LONG_KEY".into()));
+    assert_eq!(app.keys[1].origin, Origin::Nowhere);
+    assert!(app.keys[1].sha256.starts_with("5e884898da"));
+    assert_eq!((&app.models, &app.routes), (&vec!["gpt-*".to_owned()], &vec!["/v1/chat/*".to_owned()]));
+    let from: Vec<String> = app.from.iter().map(ToString::to_string).collect();
+    assert_eq!(from, ["10.0.0.0/8", "127.0.0.1/32", "fd00::/8"]);
+    assert_eq!(app.expires_s, Some(32_487_696_000));
+    assert_eq!(app.metadata["team"], "search");
+    assert_eq!((gateway.anonymous.as_deref(), guest.keys.len()), (Some("guest"), 0));
+    assert_eq!(gateway.credentials.headers, ["x-my-key"]);
+    assert_eq!(gateway.credentials.query.as_deref(), Some("key"));
+    assert_eq!(gateway.models[0].when.tier.as_deref(), Some("gold"));
+    assert_eq!(gateway.models[1].sticky, Sticky::Consumer);
+}
+
+#[test]
 fn an_alias_stands_for_its_anchor() {
     let gateway = good(&format!("timeouts: {{connect: &t 2s, idle: *t, first_token: *t}}\n{LEAST}"));
     assert_eq!(gateway.timeouts.idle, Duration::from_secs(2));
@@ -82,7 +112,7 @@ fn line_ends_and_a_byte_order_mark_do_not_matter() {
 #[test]
 fn no_secret_is_printed_with_the_configuration() {
     let yaml = "providers: {a: {url: http://a/v1, keys: [sk-canary], headers: {x-key: sk-canary}}}\n\
-                models: [{match: '*', targets: [{provider: a}]}]";
+                models: [{match: '*', targets: [{provider: a}]}]\nconsumers: [{name: x, keys: [sk-canary]}]";
     let (gateway, report) = checked(yaml.as_bytes());
     assert!(!format!("{gateway:?} {report:?} {report}").contains("canary"));
 }
@@ -115,6 +145,11 @@ fn no_message_repeats_what_stands_where_a_key_belongs() {
         for field in ["keys", "url", "headers", "rotation", "balance", "protocol", "sk-canary"] {
             let yaml = format!("providers: {{a: {{url: http://a/v1, {field}: {keys}}}}}\nmodels: []");
             let (_, report) = checked(yaml.replacen("url: http://a/v1, url", "url", 1).as_bytes());
+            assert!(!report.to_string().contains("canary"), "{report}");
+        }
+        for field in ["keys", "metadata", "sk-canary"] {
+            let yaml = format!("{LEAST}\nconsumers: [{{name: a, {field}: {keys}}}]\n");
+            let (_, report) = checked(yaml.as_bytes());
             assert!(!report.to_string().contains("canary"), "{report}");
         }
     }
