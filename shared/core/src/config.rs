@@ -14,11 +14,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
-use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
-use self::quiet::Mistake;
+use self::quiet::Members;
 
 /// Looks up an environment variable of the proxy.
 pub type Env<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -59,35 +60,27 @@ impl<C> RouteConfigs<C> {
         bytes: &[u8],
         check: impl Fn(R) -> Result<C, String>,
     ) -> Result<Self, ConfigError> {
-        let bytes = if bytes.is_empty() { b"{}" } else { bytes };
-        if has_overrides(bytes)? {
-            return Self::parse_with_overrides(bytes, check);
+        let text =
+            std::str::from_utf8(bytes).map_err(|_| ConfigError::Syntax("it is not UTF-8".to_owned()))?;
+        let text = if text.is_empty() { "{}" } else { text };
+        let build = |json: &RawValue| check(quiet::read(json)?).map(Rc::new);
+        if !has_overrides(text)? {
+            let json = serde_json::from_str(text).map_err(syntax)?;
+            let refused = |reason| mistake(text).unwrap_or(ConfigError::Default(reason));
+            return Ok(Self { default: build(json).map_err(refused)?, routes: BTreeMap::new() });
         }
-        let raw = quiet::read_text(bytes).map_err(|mistake| match mistake {
-            Mistake::Syntax(text) => ConfigError::Syntax(text),
-            Mistake::Value(text) => ConfigError::Default(text),
-        })?;
-        let default = check(raw).map(Rc::new).map_err(ConfigError::Default)?;
-        Ok(Self { default, routes: BTreeMap::new() })
-    }
-
-    fn parse_with_overrides<R: DeserializeOwned>(
-        bytes: &[u8],
-        check: impl Fn(R) -> Result<C, String>,
-    ) -> Result<Self, ConfigError> {
-        let syntax = |error: serde_json::Error| ConfigError::Syntax(error.to_string());
-        let mut base: Map<String, Value> = serde_json::from_slice(bytes).map_err(syntax)?;
-        let Some(Value::Object(patches)) = base.remove("routes") else {
+        let mut base: Value = serde_json::from_str(text).map_err(syntax)?;
+        let Some(Value::Object(patches)) = base.as_object_mut().and_then(|base| base.remove("routes")) else {
             return Err(ConfigError::Default("routes: must be an object".to_owned()));
         };
-        let base = Value::Object(base);
-        let build = |value: Value| check(quiet::read(value)?).map(Rc::new);
-        let default = build(base.clone()).map_err(ConfigError::Default)?;
+        let build =
+            |json: &Value| build(&to_raw_value(json).map_err(|_| "cannot be written as JSON".to_owned())?);
+        let default = build(&base).map_err(ConfigError::Default)?;
         let mut routes = BTreeMap::new();
         for (route, patch) in patches {
             let mut merged = base.clone();
             merge(&mut merged, patch);
-            match build(merged) {
+            match build(&merged) {
                 Ok(config) => routes.insert(route, config),
                 Err(reason) => return Err(ConfigError::Route { route: shown(&route).to_owned(), reason }),
             };
@@ -108,14 +101,22 @@ impl<C> RouteConfigs<C> {
     }
 }
 
-/// Whether the object has a member `routes`. Holds none of its values: a big configuration without overrides is never
-/// in memory as a tree.
-fn has_overrides(bytes: &[u8]) -> Result<bool, ConfigError> {
-    match serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(bytes) {
-        Ok(members) => Ok(members.contains_key("routes")),
+fn syntax(error: serde_json::Error) -> ConfigError {
+    ConfigError::Syntax(error.to_string())
+}
+
+/// Whether the object has a member `routes`.
+fn has_overrides(text: &str) -> Result<bool, ConfigError> {
+    match serde_json::from_str(text) {
+        Ok(Members(members)) => Ok(members.iter().any(|(name, _)| name == "routes")),
         Err(error) if error.is_data() => Err(ConfigError::Syntax("it is another kind of value".to_owned())),
-        Err(error) => Err(ConfigError::Syntax(error.to_string())),
+        Err(error) => Err(syntax(error)),
     }
+}
+
+/// The mistake in the text, where it is one that shows only when all of it is read.
+fn mistake(text: &str) -> Option<ConfigError> {
+    serde_json::from_str::<Value>(text).err().map(syntax)
 }
 
 /// RFC 7396 section 2, `MergePatch`.

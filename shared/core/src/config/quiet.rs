@@ -1,58 +1,35 @@
 //! Deserializes a configuration without ever repeating a value in an error: any value may be a secret that stands
 //! in the wrong place.
+//!
+//! It reads the text itself, level by level: each value is a slice until something is made of it, so a big
+//! configuration never stands in memory as a tree.
 
-mod hushed;
-
-use std::cell::RefCell;
 use std::fmt;
 
-use serde::de::{self, DeserializeOwned, Deserializer, Expected, Unexpected};
+use serde::de::value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer};
+use serde::de::{
+    self, Deserialize, DeserializeOwned, Deserializer, Expected, IntoDeserializer, MapAccess, Unexpected,
+    Visitor,
+};
+use serde::forward_to_deserialize_any;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use serde_path_to_error::{Path, Segment};
 
-use self::hushed::Hushed;
 use super::shown;
 
 /// Most characters of a misspelt name that is repeated.
 const MAX_WORD: usize = 40;
 
-/// Why something could not be deserialized. Holds no value.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Mistake {
-    /// It is no JSON; says at which line and column.
-    Syntax(String),
-    /// It is not what was asked for, as `path: why`.
-    Value(String),
-}
-
-/// Deserializes `value`.
+/// Deserializes one JSON value.
 ///
 /// # Errors
 /// What is wrong, as `path: why`.
-pub(super) fn read<R: DeserializeOwned>(value: Value) -> Result<R, String> {
-    deserialize(value).map_err(|(Mistake::Syntax(text) | Mistake::Value(text))| text)
-}
-
-/// Deserializes a JSON text straight into `R`: much less memory than by way of a [`Value`].
-///
-/// # Errors
-/// The first [`Mistake`].
-pub(super) fn read_text<R: DeserializeOwned>(json: &[u8]) -> Result<R, Mistake> {
-    let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let value = deserialize(&mut deserializer)?;
-    deserializer.end().map(|()| value).map_err(|error| Mistake::Syntax(error.to_string()))
-}
-
-fn deserialize<'de, R: DeserializeOwned>(from: impl Deserializer<'de>) -> Result<R, Mistake> {
-    let slot = RefCell::default();
-    serde_path_to_error::deserialize(Hushed::new(from, &slot)).map_err(|error| {
-        let path = path(error.path(), error.inner().at == At::Name);
-        let Refusal { text, at } = error.into_inner();
-        match at {
-            At::Text => Mistake::Syntax(text),
-            At::Name | At::Value if path.is_empty() => Mistake::Value(text),
-            At::Name | At::Value => Mistake::Value(format!("{path}: {text}")),
-        }
+pub(super) fn read<R: DeserializeOwned>(json: &RawValue) -> Result<R, String> {
+    serde_path_to_error::deserialize(Quiet(json)).map_err(|error| {
+        let path = path(error.path(), error.inner().is_of_name);
+        let Refusal { text, .. } = error.into_inner();
+        if path.is_empty() { text } else { format!("{path}: {text}") }
     })
 }
 
@@ -78,22 +55,12 @@ fn path(path: &Path, is_of_name: bool) -> String {
     text
 }
 
-/// What is wrong. Holds no value.
+/// What is wrong with a value. Holds no value.
 #[derive(Debug)]
 struct Refusal {
     text: String,
-    at: At,
-}
-
-/// Where it is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
-    /// A value.
-    Value,
-    /// A name in a mapping.
-    Name,
-    /// The JSON text itself.
-    Text,
+    /// It is a name in a mapping that is wrong, not a value.
+    is_of_name: bool,
 }
 
 impl Refusal {
@@ -120,7 +87,7 @@ impl std::error::Error for Refusal {}
 
 impl de::Error for Refusal {
     fn custom<T: fmt::Display>(text: T) -> Self {
-        Self { text: text.to_string(), at: At::Value }
+        Self { text: text.to_string(), is_of_name: false }
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
@@ -136,7 +103,7 @@ impl de::Error for Refusal {
     }
 
     fn unknown_field(name: &str, expected: &'static [&'static str]) -> Self {
-        Self { text: Self::unknown("field", name, expected), at: At::Name }
+        Self { text: Self::unknown("field", name, expected), is_of_name: true }
     }
 }
 
@@ -147,5 +114,131 @@ fn kind(found: Unexpected<'_>) -> String {
             "string".to_owned()
         }
         plain => plain.to_string(),
+    }
+}
+
+/// A JSON value whose errors are quiet.
+struct Quiet<'de>(&'de RawValue);
+
+/// What it is: a scalar, or a container whose values are unread.
+enum Node<'de> {
+    Scalar(Value),
+    Items(Vec<&'de RawValue>),
+    Members(Members<'de>),
+}
+
+impl<'de> Quiet<'de> {
+    /// Takes one level apart. Not inlined: a filter has a hundred types that are read this way.
+    #[inline(never)]
+    fn node(&self) -> Result<Node<'de>, Refusal> {
+        let json = self.0.get();
+        let node = match json.bytes().next() {
+            Some(b'[') => serde_json::from_str(json).map(Node::Items),
+            Some(b'{') => serde_json::from_str(json).map(Node::Members),
+            _ => serde_json::from_str(json).map(Node::Scalar),
+        };
+        // Only texts fail here that `serde_json` takes apart otherwise than it skips them: half a surrogate pair, a
+        // number that is too big.
+        node.map_err(|_| de::Error::custom("is no JSON that can be read"))
+    }
+}
+
+impl<'de> IntoDeserializer<'de, Refusal> for Quiet<'de> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+impl<'de> Deserializer<'de> for Quiet<'de> {
+    type Error = Refusal;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+        match self.node()? {
+            Node::Items(items) => {
+                let mut items = SeqDeserializer::new(items.into_iter().map(Quiet));
+                let value = visitor.visit_seq(&mut items)?;
+                items.end().map(|()| value)
+            }
+            Node::Members(members) => {
+                let mut members = MapDeserializer::new(members.quiet());
+                let value = visitor.visit_map(&mut members)?;
+                members.end().map(|()| value)
+            }
+            Node::Scalar(Value::Bool(value)) => visitor.visit_bool(value),
+            Node::Scalar(Value::Number(number)) => match (number.as_u64(), number.as_i64()) {
+                (Some(value), _) => visitor.visit_u64(value),
+                (None, Some(value)) => visitor.visit_i64(value),
+                (None, None) => visitor.visit_f64(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            Node::Scalar(Value::String(text)) => visitor.visit_string(text),
+            Node::Scalar(_) => visitor.visit_unit(),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+        if self.0.get() == "null" { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Refusal> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Refusal> {
+        match self.node()? {
+            Node::Scalar(Value::String(name)) => visitor.visit_enum(name.into_deserializer()),
+            Node::Members(members) if members.0.len() == 1 => {
+                visitor.visit_enum(MapAccessDeserializer::new(MapDeserializer::new(members.quiet())))
+            }
+            _ => Err(de::Error::custom("invalid type, expected a string or an object with one member")),
+        }
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq
+        tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+/// The members of an object in order, their values unread.
+pub(super) struct Members<'de>(pub(super) Vec<(String, &'de RawValue)>);
+
+impl<'de> Members<'de> {
+    fn quiet(self) -> impl Iterator<Item = (String, Quiet<'de>)> {
+        self.0.into_iter().map(|(name, value)| (name, Quiet(value)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Collector;
+
+        impl<'de> Visitor<'de> for Collector {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        from.deserialize_map(Collector)
     }
 }

@@ -164,8 +164,7 @@ fn every_shape_is_read_as_serde_json_reads_it() {
         json!({"number": -1}),
     ] {
         let want = serde_json::from_value::<Shapes>(json.clone()).ok();
-        assert_eq!(quiet::read::<Shapes>(json.clone()).ok(), want, "{json}");
-        assert_eq!(quiet::read_text::<Shapes>(json.to_string().as_bytes()).ok(), want, "{json}");
+        assert_eq!(quiet::read::<Shapes>(&to_raw_value(&json).unwrap()).ok(), want, "{json}");
     }
 }
 
@@ -231,7 +230,7 @@ proptest! {
 #[test]
 fn text_that_serde_json_reads_only_in_part_is_refused_as_text() {
     for (text, want) in [
-        (&b"{\"either\": \"\xff\"}"[..], "invalid unicode code point at line 1 column"),
+        (&b"{\"either\": \"\xff\"}"[..], "it is not UTF-8"),
         (br#"{"either": "\ud800"}"#, "unexpected end of hex escape at line 1 column"),
         (br#"{"ratio": 1e999}"#, "number out of range at line 1 column"),
         (br#"{"flag": true} x"#, "trailing characters at line 1 column"),
