@@ -8,16 +8,17 @@
 //! Source   <https://redis.io/docs/latest/develop/reference/protocol-spec/>, RFC 9112,
 //!          <https://www.envoyproxy.io/docs/envoy/v1.40.0/configuration/listeners/network_filters/redis_proxy_filter>
 
+mod config;
 mod request;
 mod response;
 
 use std::rc::Rc;
 
-use serde::Deserialize;
 use sluice_core::config::Env;
 use sluice_core::filter::{Host, Level};
 use sluice_core::network::{NetworkFilter, Onward, Way};
 
+pub use crate::config::Config;
 use crate::request::{Inbox, Refusal};
 use crate::response::{Outbox, Problem};
 
@@ -26,23 +27,6 @@ sluice_host::register!(network: RedisBridge);
 /// `redis_proxy` answers this by itself, at once. A network filter can write to a connection only in place of what
 /// somebody else writes: this makes somebody write.
 const NUDGE: &[u8] = b"*1\r\n$4\r\nPING\r\n";
-
-/// What a filter's bodies may hold is small; a script's values are the largest part.
-const DEFAULT_MAX_REPLY_BYTES: usize = 1_048_576;
-
-/// What is configured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Bound for all replies to one request together, in bytes.
-    pub max_reply_bytes: usize,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { max_reply_bytes: DEFAULT_MAX_REPLY_BYTES }
-    }
-}
 
 /// One connection: one request at a time, any number after each other.
 pub struct RedisBridge {
@@ -64,10 +48,7 @@ impl NetworkFilter for RedisBridge {
     type Config = Config;
 
     fn check(raw: Config, _env: &Env<'_>) -> Result<Config, String> {
-        if raw.max_reply_bytes == 0 {
-            return Err("max_reply_bytes: must be at least 1".to_owned());
-        }
-        Ok(raw)
+        raw.checked()
     }
 
     fn new(config: Rc<Config>) -> Self {
