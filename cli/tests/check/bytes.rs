@@ -5,13 +5,17 @@ use proptest::prelude::*;
 use super::checked;
 
 /// Pieces that files are made of, and that break them.
-const PIECES: [&str; 44] = [
+const PIECES: [&str; 48] = [
     "providers:",
     "models:",
     "listen:",
     "retry:",
     "hold:",
     "tls:",
+    "consumers:",
+    "anonymous:",
+    "credentials:",
+    "name",
     "match",
     "targets",
     "provider",

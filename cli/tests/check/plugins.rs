@@ -73,6 +73,86 @@ fn rule() -> impl Strategy<Value = Value> {
     })
 }
 
+/// A consumer whose optional fields are each there or not; of 26 names some are alike.
+fn consumer() -> impl Strategy<Value = Value> {
+    let name = prop_oneof![9 => text("[a-z]"), 1 => text("[ -~é]{1,3}")];
+    let key = prop_oneof![
+        9 => "[0-9a-f]{64}".prop_map(|hex| json!(format!("sha256:{hex}"))),
+        1 => text("env:LONG_KEY|[ -~é]{1,20}"),
+    ];
+    let texts = |pattern| proptest::collection::vec(text(pattern), 1..3);
+    let lists = (
+        texts("[a-c*?,{}\\\\]{1,5}"),
+        texts("/[a-c*/.%]{0,5}"),
+        texts("10\\.0\\.0\\.[0-9]/(8|24|32)|::ffff:10\\.0\\.0\\.1/104"),
+    );
+    let expires = proptest::sample::select(vec!["2999-01-01", "1969-12-31", "2020-02-02T02:02:02.5+08:00"]);
+    let metadata = proptest::collection::btree_map("[ -~é]{1,4}", text("[ -~é]{1,9}"), 1..3);
+    let which = proptest::collection::vec(proptest::bool::weighted(0.3), 7);
+    (name, proptest::collection::vec(key, 0..3), lists, expires, metadata, which).prop_map(
+        |(name, keys, (models, routes, from), expires, metadata, which)| {
+            let mut consumer = json!({"name": name, "keys": keys});
+            let fields = [
+                ("tier", name.clone()),
+                ("models", json!(models)),
+                ("routes", json!(routes)),
+                ("from", json!(from)),
+                ("expires", json!(expires)),
+                ("disabled", json!(true)),
+                ("metadata", json!(metadata)),
+            ];
+            for ((field, value), _) in fields.into_iter().zip(which).filter(|(_, is_there)| *is_there) {
+                consumer[field] = value;
+            }
+            consumer
+        },
+    )
+}
+
+/// `credentials` or nothing.
+fn credentials() -> impl Strategy<Value = Value> {
+    let headers = proptest::collection::vec(header_name(), 1..3);
+    prop_oneof![
+        3 => Just(Value::Null),
+        1 => (headers, text("[a-zA-Z._~-]{1,5}")).prop_map(|(headers, query)| json!({"headers": headers, "query": query})),
+    ]
+}
+
+/// `consumers`, `anonymous` and `credentials`, each there or not.
+fn callers() -> impl Strategy<Value = Value> {
+    let consumers = proptest::collection::vec(consumer(), 0..4);
+    (consumers, proptest::bool::ANY, credentials()).prop_map(|(consumers, anonymous, credentials)| {
+        let mut callers = json!({});
+        if let (Some(first), true) = (consumers.first(), anonymous) {
+            callers["anonymous"] = first["name"].clone();
+        }
+        if !consumers.is_empty() {
+            callers["consumers"] = consumers.into();
+        }
+        if !credentials.is_null() {
+            callers["credentials"] = credentials;
+        }
+        callers
+    })
+}
+
+/// [`checked`] holds the plugins to it.
+#[test]
+fn consumers_that_the_check_takes_consumer_auth_takes() {
+    let good = Cell::new(0_u32);
+    let look = |mut file: Value| {
+        file["providers"] = json!({"a": {"url": "http://a/v1"}});
+        file["models"] = json!([{"match": "*", "targets": [{"provider": "a"}]}]);
+        let (gateway, _) = checked(file.to_string().as_bytes());
+        good.set(good.get() + u32::from(gateway.is_some_and(|gateway| !gateway.consumers.is_empty())));
+        Ok(())
+    };
+    TestRunner::new(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })
+        .run(&callers(), look)
+        .unwrap();
+    assert!(good.get() >= GOOD, "{} good files", good.get());
+}
+
 fn file() -> impl Strategy<Value = Value> {
     let retry = (1_u32..=100, 1_u32..=1000, proptest::collection::vec(300_u16..=600, 0..3));
     let hold = (proptest::sample::select(vec!["first_content", "headers"]), 1_u32..=60, 1_u32..=65536);
