@@ -15,8 +15,8 @@ use super::deadline::Deadline;
 use crate::gateway::Gateway;
 use crate::render::{Cluster, File, Rendered, Rendering, Stage, render, write};
 
-/// Longest wait for Envoy to take over one file.
-const TAKE_OVER: Duration = Duration::from_secs(15);
+/// Longest wait for Envoy to take over one file: a hundred thousand consumers take seconds, in each worker.
+const TAKE_OVER: Duration = Duration::from_secs(60);
 
 /// A gateway as Envoy runs it.
 pub(super) struct Live<'a> {
