@@ -54,13 +54,10 @@ impl Amounts {
         }
     }
 
-    /// Takes up to `amount` away: first what stands at `from`, then what stands later.
-    pub(super) fn take(&mut self, from: u64, amount: u64) {
-        let mut left = amount;
-        for (_, there) in self.0.iter_mut().filter(|(at, _)| *at >= from) {
-            let taken = left.min(*there);
-            *there = there.saturating_sub(taken);
-            left = left.saturating_sub(taken);
+    /// Takes up to `amount` away at `at`.
+    pub(super) fn take(&mut self, at: u64, amount: u64) {
+        for (_, there) in self.0.iter_mut().filter(|(time, _)| *time == at) {
+            *there = there.saturating_sub(amount);
         }
         self.0.retain(|(_, amount)| *amount > 0);
     }

@@ -5,7 +5,7 @@ use super::encoding::{put_amounts, take_amounts};
 use super::{MAX_DEBT_WINDOWS, Window};
 
 /// How many different ends of leases are kept apart. With [`super::lease_end`] there are at most 32; what comes
-/// beyond (a lease time just reconfigured) is held a little longer than asked.
+/// beyond joins the next end and stays until then, even if it is given back.
 const MAX_LEASE_ENDS: usize = 64;
 
 /// Booked amounts in slots, and amounts held in leases. All questions are answered as of the time last passed in.
@@ -89,7 +89,8 @@ impl Ledger {
         }
     }
 
-    /// Renews a lease of `amount` from one end to another; one that has expired is taken anew.
+    /// Renews a lease of `amount` from one end to another; one that has expired is taken anew. `old_expires_ms` is the
+    /// end that the lease has now, so whoever holds it keeps it up to date.
     pub fn extend(&mut self, amount: u64, old_expires_ms: u64, new_expires_ms: u64) {
         self.release(amount, old_expires_ms);
         self.hold(amount, new_expires_ms);

@@ -331,7 +331,8 @@ fn a_lease_is_given_back_until_it_expires() {
     assert_eq!(ledger.held(), 4);
     ledger.release(5, START_MS + 100);
     assert_eq!(ledger.held(), 4, "an expired lease takes nothing from others");
-    ledger.release(9, START_MS + 200);
+    ledger.release(9, START_MS + 150);
+    assert_eq!(ledger.held(), 4, "nor does one that never was");
     ledger.release(9, START_MS + 200);
     assert_eq!(ledger.held(), 0, "no more is given back than is held");
 }
@@ -340,9 +341,10 @@ fn a_lease_is_given_back_until_it_expires() {
 fn a_renewal_moves_the_end_or_begins_anew() {
     let mut ledger = ledger(1000, START_MS);
     ledger.hold(5, START_MS + 100);
+    ledger.extend(5, START_MS + 100, START_MS + 200);
     for _ in 0..2 {
-        ledger.extend(5, START_MS + 100, START_MS + 200);
-        assert_eq!(ledger.held(), 5, "renewing twice holds it once");
+        ledger.extend(5, START_MS + 200, START_MS + 200);
+        assert_eq!(ledger.held(), 5, "renewing to the same end changes nothing");
     }
     ledger.advance(START_MS + 200);
     assert_eq!(ledger.held(), 0);
@@ -353,17 +355,28 @@ fn a_renewal_moves_the_end_or_begins_anew() {
 }
 
 #[test]
-fn many_ends_of_leases_are_joined_and_given_back_all_the_same() {
+fn many_ends_of_leases_are_joined_and_expire_all_the_same() {
     let mut ledger = Ledger::new(None, START_MS);
     for end in 1..=1000 {
         ledger.hold(1, START_MS + end);
     }
     assert_eq!(ledger.held(), 1000);
     assert!(ledger.encode().len() < 250);
-    for end in 1..=1000 {
-        ledger.release(1, START_MS + end);
-    }
+    ledger.release(1, START_MS + 1000);
+    assert_eq!(ledger.held(), 999);
+    ledger.advance(START_MS + 1000);
     assert_eq!(ledger.held(), 0);
+}
+
+#[test]
+fn a_lease_that_expired_before_the_clock_went_back_takes_nothing_from_others() {
+    let mut ledger = Ledger::new(None, START_MS);
+    ledger.hold(5, START_MS + 100);
+    ledger.hold(4, START_MS + 200);
+    ledger.advance(START_MS + 100);
+    ledger.advance(START_MS + 90);
+    ledger.release(5, START_MS + 100);
+    assert_eq!(ledger.held(), 4);
 }
 
 #[test]
