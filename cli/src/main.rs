@@ -193,10 +193,15 @@ fn new_key(consumer: &str) -> Done {
 
 fn hash_key() -> Done {
     let input = std::io::stdin();
-    if input.is_terminal() {
-        complain("The key, then Enter and Ctrl-D: ");
-    }
-    match key::read(input.lock()) {
+    let read = if input.is_terminal() {
+        complain("The key: ");
+        let mut line = String::new();
+        input.read_line(&mut line).map_err(|error| failed(error.to_string()))?;
+        key::read(line.as_bytes())
+    } else {
+        key::read(input.lock())
+    };
+    match read {
         Ok(key) => print(&format!("{}\n", key::hash(&key))),
         Err(why) => {
             complain(&format!("sluice: {why}\n"));
