@@ -1,4 +1,5 @@
-//! `probe` and `twin`: filters that do as a test tells them and record what they were shown. Never shipped.
+//! `probe` and `twin`: filters that do as a test tells them and record what they were shown, and [`asker`], which asks
+//! Redis. Never shipped.
 //!
 //! Stage    either.
 //! Reads    its [`Script`]: the member called `as` of the JSON that is hex-encoded in the last segment of `:path`;
@@ -9,6 +10,7 @@
 //! Source   e2e/tests/adapter.rs
 
 pub mod acts;
+pub mod asker;
 pub mod record;
 pub mod script;
 
@@ -22,7 +24,7 @@ use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter, Host, N
 use crate::record::Record;
 use crate::script::{Script, When};
 
-sluice_host::register!(Probe<false>, Probe<true>);
+sluice_host::register!(Probe<false>, Probe<true>, asker::Asker);
 
 /// Configuration as written.
 #[derive(Debug, Default, Deserialize)]
@@ -123,11 +125,16 @@ impl<const TWIN: bool> Filter for Probe<TWIN> {
 fn told(host: &dyn Host, name: &str) -> Option<Script> {
     let path = host.header(Side::Request, ":path")?;
     let hex = path.rsplit(|byte| *byte == b'/').next()?;
+    let mut told: Value = serde_json::from_slice(&unhex(hex)?).ok()?;
+    serde_json::from_value(told.get_mut(name)?.take()).ok()
+}
+
+/// The bytes that `hex` stands for.
+fn unhex(hex: &[u8]) -> Option<Vec<u8>> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16);
     let bytes = hex.chunks(2).map(|pair| match pair {
         [high, low] => u8::try_from(digit(high)?.checked_mul(16)?.checked_add(digit(low)?)?).ok(),
         _ => None,
     });
-    let mut told: Value = serde_json::from_slice(&bytes.collect::<Option<Vec<u8>>>()?).ok()?;
-    serde_json::from_value(told.get_mut(name)?.take()).ok()
+    bytes.collect()
 }

@@ -11,5 +11,6 @@
 mod bounds;
 mod clusters;
 mod commands;
+mod filters;
 mod outages;
 mod road;

@@ -1,7 +1,7 @@
 //! An Envoy whose HTTP listener leads to the bridge, and a client over it as a filter has one.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -27,6 +27,9 @@ pub(crate) struct Spec<'a> {
     /// Certificate of the authority that signs Redis' own.
     pub(crate) tls: Option<&'a Path>,
     pub(crate) max_reply_bytes: usize,
+    /// A filter that asks Redis, with this deadline in milliseconds, and answers every request itself.
+    pub(crate) asker_ms: Option<u32>,
+    pub(crate) workers: u32,
 }
 
 impl<'a> Spec<'a> {
@@ -38,6 +41,8 @@ impl<'a> Spec<'a> {
             redirection: false,
             tls: None,
             max_reply_bytes: 1_048_576,
+            asker_ms: None,
+            workers: 1,
         }
     }
 }
@@ -58,13 +63,21 @@ impl Road {
 
     #[track_caller]
     pub(crate) fn start(spec: &Spec<'_>) -> Self {
-        Self { envoy: Envoy::start(&config(spec)) }
+        Self { envoy: Envoy::start_workers(&config(spec), spec.workers) }
     }
 
     /// Posts a body to the bridge.
     #[track_caller]
     pub(crate) fn post(&self, body: &[u8]) -> client::Reply {
         client::send(self.envoy.address(), "POST", &format!("/{PATIENT_MS}"), &[], body)
+    }
+
+    /// What the filter that asks Redis answers.
+    #[track_caller]
+    pub(crate) fn asked(&self, commands: &Value) -> (String, Duration) {
+        let hex: String = commands.to_string().bytes().map(|byte| format!("{byte:02x}")).collect();
+        let reply = client::get(self.envoy.address(), &format!("/{hex}"));
+        (reply.json()["error"]["message"].as_str().unwrap_or_default().to_owned(), reply.took)
     }
 
     /// Value of a statistic of Envoy, 0 if there is none.
@@ -169,6 +182,10 @@ fn socket(port: impl Into<Value>) -> Value {
 
 /// A filter of `sluice.wasm`, all in one VM.
 fn plugin(name: &str, kind: &str, config: &Value) -> Value {
+    module("sluice", &envoy::module("sluice"), name, kind, config)
+}
+
+fn module(vm_id: &str, file: &Path, name: &str, kind: &str, config: &Value) -> Value {
     extension(
         name,
         kind,
@@ -176,20 +193,34 @@ fn plugin(name: &str, kind: &str, config: &Value) -> Value {
             "name": name, "root_id": name, "failure_policy": "FAIL_RELOAD",
             "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": config.to_string()},
             "vm_config": {
-                "vm_id": "sluice", "runtime": "envoy.wasm.runtime.v8",
-                "code": {"local": {"filename": envoy::module("sluice")}},
+                "vm_id": vm_id, "runtime": "envoy.wasm.runtime.v8",
+                "code": {"local": {"filename": file}},
             },
         }}),
     )
 }
 
-fn front() -> Value {
+/// The tests' own module, as `scripts/build-wasm` made it.
+#[track_caller]
+fn probe() -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a target folder").join("probe.wasm");
+    assert!(path.is_file(), "{} is missing: run scripts/build-wasm", path.display());
+    path
+}
+
+fn front(spec: &Spec<'_>) -> Value {
     let route = |ms: &u32| json!({"match": {"path": format!("/{ms}")}, "route": {"cluster": "sluice.redis", "timeout": format!("{}s", f64::from(*ms) / 1_000.0)}});
     let routes: Vec<Value> = DEADLINES_MS.iter().map(route).collect();
-    let log = plugin("ai-log", "envoy.extensions.filters.http.wasm.v3.Wasm", &json!({}));
+    let kind = "envoy.extensions.filters.http.wasm.v3.Wasm";
+    let first = match spec.asker_ms {
+        Some(ms) => {
+            module("probe", &probe(), "asker", kind, &json!({"cluster": "sluice.redis", "timeout_ms": ms}))
+        }
+        None => plugin("ai-log", kind, &json!({})),
+    };
     let router = extension("router", "envoy.extensions.filters.http.router.v3.Router", json!({}));
     let manager = json!({
-        "stat_prefix": "front", "http_filters": [log, router],
+        "stat_prefix": "front", "http_filters": [first, router],
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
     });
     let kind = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
@@ -254,7 +285,7 @@ fn config(spec: &Spec<'_>) -> String {
     json!({
         "bootstrap_extensions": [extension("envoy.bootstrap.internal_listener", internal, json!({}))],
         "admin": {"address": socket("{admin}")},
-        "static_resources": {"listeners": [front(), bridge(spec)], "clusters": [to_bridge(), to_redis(spec)]},
+        "static_resources": {"listeners": [front(spec), bridge(spec)], "clusters": [to_bridge(), to_redis(spec)]},
     })
     .to_string()
     .replace("\"{admin}\"", "{admin}")
