@@ -1,6 +1,6 @@
 //! The record: which members it has, in which order, and how long they may be.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sluice_core::context::{self, Fact};
 use sluice_core::filter::{Headers, Host, Side};
 use sluice_core::meter::Expected;
@@ -105,10 +105,11 @@ fn who_and_where(record: &mut Object, host: &dyn Host, outcome: &Outcome) {
     let (provider, model) = (provider.as_deref(), model.as_deref());
     let stream = context::STREAM.get(host).filter(|stream| matches!(stream.as_str(), "true" | "false"));
     record.json("stream", stream.as_deref());
-    for (name, fact) in [("consumer", context::CONSUMER), ("tier", context::TIER), ("model", context::MODEL)]
-    {
-        record.fact(name, host, fact);
-    }
+    record.fact("consumer", host, context::CONSUMER);
+    record.fact("tier", host, context::TIER);
+    record.fact("key_id", host, context::KEY_ID);
+    record.json("metadata", metadata(host).as_deref());
+    record.fact("model", host, context::MODEL);
     if counts(outcome) {
         record.fact("response_model", host, context::RESPONSE_MODEL);
     }
@@ -116,7 +117,14 @@ fn who_and_where(record: &mut Object, host: &dyn Host, outcome: &Outcome) {
     record.word("provider_model", model);
     record.fact("rule", host, context::RULE);
     record.fact("target", host, context::TARGET);
+    record.fact("limit", host, context::LIMIT);
     record.json("attempts", attempts(host, outcome, provider, model).as_deref());
+}
+
+/// The caller's metadata on one line; `None` if it is no JSON object.
+fn metadata(host: &dyn Host) -> Option<String> {
+    let metadata: Map<String, Value> = serde_json::from_str(&context::METADATA.get(host)?).ok()?;
+    Some(Value::Object(metadata).to_string())
 }
 
 /// Whether the record tells what the provider said. In an attempt that failed that is not what the client got, nor

@@ -1,7 +1,7 @@
 //! The filter against a fake host: the whole record, and that it is always one line of JSON.
 
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sluice_core::config::RouteConfigs;
 use sluice_core::context::Fact;
 use sluice_core::testing::FakeHost;
@@ -67,6 +67,9 @@ fn the_record_of_a_request_that_was_retried() {
             (context::STREAM, "true"),
             (context::CONSUMER, "bob"),
             (context::TIER, "gold"),
+            (context::KEY_ID, "5e6f7a8b"),
+            (context::METADATA, "{\"team\": \n\"search\"}"),
+            (context::LIMIT, "admitted"),
             (context::MODEL, "gpt-4o"),
             (context::RESPONSE_MODEL, "m-1"),
             (context::PROVIDER, "b"),
@@ -95,8 +98,8 @@ fn the_record_of_a_request_that_was_retried() {
         record(&mut filter, &mut host),
         concat!(
             r#"{"version":1,"request_id":"r-1","method":"POST","path":"/v1/chat/completions","operation":"chat","#,
-            r#""stream":true,"consumer":"bob","tier":"gold","model":"gpt-4o","response_model":"m-1","#,
-            r#""provider":"b","provider_model":"m","rule":"gpt-*","target":"a","#,
+            r#""stream":true,"consumer":"bob","tier":"gold","key_id":"5e6f7a8b","metadata":{"team":"search"},"model":"gpt-4o","#,
+            r#""response_model":"m-1","provider":"b","provider_model":"m","rule":"gpt-*","target":"a","limit":"admitted","#,
             r#""attempts":[{"provider":"a","status":503,"verdict":"status_503","ms":12},"#,
             r#"{"provider":"b","model":"m","key":"0a1b2c3d","status":200,"verdict":"ok","ms":400}],"#,
             r#""input_tokens":9,"output_tokens":3,"cached_tokens":4,"reasoning_tokens":1,"#,
@@ -377,5 +380,21 @@ proptest! {
         let record = parsed(&mut filter, &mut host);
         prop_assert_eq!(&record["version"], 1);
         prop_assert!(record["end"].is_string() && record["status"].is_u64());
+    }
+}
+
+#[test]
+fn metadata_that_is_no_object_is_left_out() {
+    for (metadata, want) in [
+        (r#"{"a":"b"}"#, json!({"a": "b"})),
+        ("{}", json!({})),
+        (r#"["a"]"#, Value::Null),
+        (r#""a""#, Value::Null),
+        (r#"{"a":"b""#, Value::Null),
+        (r#"{},"status":200"#, Value::Null),
+    ] {
+        let (mut filter, mut host) = begin(CHAT);
+        context::METADATA.set(&mut host, metadata);
+        assert_eq!(parsed(&mut filter, &mut host)["metadata"], want, "{metadata}");
     }
 }
