@@ -5,6 +5,8 @@ mod draft;
 #[cfg(test)]
 mod tests;
 
+use std::num::{NonZeroU32, NonZeroU64};
+
 pub(crate) use self::draft::Draft;
 use crate::bounds::Policy;
 use crate::digest::Digest;
@@ -22,12 +24,12 @@ pub(crate) struct Consumers {
     keys: Keys,
 }
 
-/// One consumer: numbers into what it may share with others.
+/// One consumer in 16 bytes of a filter's memory: numbers into what it may share with others.
 #[derive(Debug)]
 struct Entry {
     policy: usize,
-    metadata: Option<u32>,
-    expires_s: Option<u64>,
+    metadata: Option<NonZeroU32>, // its number, from 1
+    expires_s: Option<NonZeroU64>,
 }
 
 impl Consumers {
@@ -51,9 +53,12 @@ impl Consumers {
         Some(Identity {
             name: self.names.get(number)?,
             policy: Some(self.policies.get(entry.policy)?),
-            metadata: entry.metadata.and_then(|text| self.metadata.get(usize::try_from(text).ok()?)),
-            expires_s: entry.expires_s,
+            metadata: entry.metadata.and_then(|from_1| self.metadata_at(from_1)),
+            expires_s: entry.expires_s.map(NonZeroU64::get),
             key: None,
         })
+    }
+    fn metadata_at(&self, from_1: NonZeroU32) -> Option<&str> {
+        self.metadata.get(usize::try_from(from_1.get()).ok()?.checked_sub(1)?)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::num::{NonZeroU32, NonZeroU64};
 
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -82,7 +83,9 @@ impl Draft {
             from: raw.from,
             disabled: raw.disabled,
         })?;
-        self.table.entries.push(Entry { policy, metadata, expires_s: raw.expires_s });
+        // Second 0 and second 1 have both been.
+        let expires_s = raw.expires_s.map(|expires_s| NonZeroU64::new(expires_s).unwrap_or(NonZeroU64::MIN));
+        self.table.entries.push(Entry { policy, metadata, expires_s });
         Ok(())
     }
 
@@ -108,7 +111,7 @@ impl Draft {
         })
     }
 
-    fn metadata(&mut self, metadata: &BTreeMap<String, String>) -> Result<Option<u32>, String> {
+    fn metadata(&mut self, metadata: &BTreeMap<String, String>) -> Result<Option<NonZeroU32>, String> {
         if metadata.is_empty() {
             return Ok(None);
         }
@@ -117,7 +120,7 @@ impl Draft {
             return Err(format!("must not be longer than {MAX_METADATA_BYTES} bytes as JSON"));
         }
         let (Ok(number) | Err(number)) = self.metadata.insert(&json);
-        Ok(u32::try_from(number).ok())
+        Ok(u32::try_from(number.saturating_add(1)).ok().and_then(NonZeroU32::new))
     }
 
     fn policy(&mut self, raw: RawPolicy) -> Result<usize, String> {
