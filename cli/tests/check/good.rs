@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sluice::gateway::{Balance, Gateway, Origin, Rotation, Scheme, Sticky};
+use sluice::gateway::{Amount, Balance, Gateway, OnError, Origin, Rotation, Scheme, Sticky};
 
 use super::checked;
 
@@ -96,6 +96,49 @@ fn consumers_are_read_whole() {
     assert_eq!(gateway.credentials.query.as_deref(), Some("key"));
     assert_eq!(gateway.models[0].when.tier.as_deref(), Some("gold"));
     assert_eq!(gateway.models[1].sticky, Sticky::Consumer);
+}
+
+#[test]
+fn limits_prices_and_redis_are_read_whole() {
+    let gateway = good(WHOLE);
+    let [whole, _, _, _, at_once, budget] = &gateway.limits[..] else { panic!("{:?}", gateway.limits) };
+    let by: Vec<String> = whole.by.iter().map(ToString::to_string).collect();
+    assert_eq!(by, ["consumer", "tier", "key", "model", "rule", "ip", "header:x-user"]);
+    assert_eq!(
+        (&whole.models[..], whole.when.tier.as_deref()),
+        (&["gpt-*", "openai/*"].map(String::from)[..], Some("gold"))
+    );
+    let Amount::Weighted(100_000, weights) = &whole.amount else { panic!("{:?}", whole.amount) };
+    assert_eq!([weights.input, weights.output].map(|weight| weight.units()), [1000, 4000]);
+    assert_eq!(weights.cached.map(|weight| weight.units()), Some(100));
+    assert_eq!((whole.per, at_once.per), (Some(Duration::from_mins(1)), None));
+    assert!(matches!(&budget.amount, Amount::CostUsd(most) if most.units() == 50_000_000_001));
+    assert!(budget.terminal && budget.message.is_some() && !whole.terminal && whole.message.is_none());
+    let globs: Vec<&str> = gateway.prices.iter().map(|price| price.models.as_str()).collect();
+    assert_eq!(globs, ["gpt-4*", "pai/*", "*"], "in the order of the file");
+    assert_eq!(
+        (gateway.prices[0].cached.map(|price| price.units()), gateway.prices[1].cached),
+        (Some(1_250_000), None)
+    );
+    let redis = gateway.redis.unwrap();
+    let nodes: Vec<(String, u16)> =
+        redis.nodes.iter().map(|node| (node.host.to_string(), node.port)).collect();
+    assert_eq!(nodes, [("r1.internal".to_owned(), 6379), ("fd00::1".to_owned(), 7000)]);
+    assert_eq!(
+        (redis.tls, redis.cluster, redis.timeout, redis.on_error),
+        (true, true, Duration::from_millis(20), OnError::Deny)
+    );
+}
+
+#[test]
+fn without_a_redis_nothing_is_assumed_of_one() {
+    let gateway = good(LEAST);
+    assert_eq!((gateway.limits.len(), gateway.prices.len(), gateway.redis), (0, 0, None));
+    let redis = good(&format!("redis: {{url: redis://a}}\n{LEAST}")).redis.unwrap();
+    assert_eq!(
+        (redis.timeout, redis.on_error, redis.nodes[0].port),
+        (Duration::from_millis(50), OnError::Local, 6379)
+    );
 }
 
 #[test]

@@ -7,8 +7,12 @@
 use super::checked;
 
 /// The tables by name.
-const TABLES: [(&str, &str); 2] =
-    [("mistakes.txt", include_str!("mistakes.txt")), ("consumers.txt", include_str!("consumers.txt"))];
+const TABLES: [(&str, &str); 4] = [
+    ("mistakes.txt", include_str!("mistakes.txt")),
+    ("consumers.txt", include_str!("consumers.txt")),
+    ("limits.txt", include_str!("limits.txt")),
+    ("redis.txt", include_str!("redis.txt")),
+];
 const PROVIDERS: &str = "providers: {a: {url: http://a/v1}}\n";
 const MODELS: &str = "models: [{match: \"*\", targets: [{provider: a}]}]\n";
 

@@ -153,6 +153,81 @@ fn consumers_that_the_check_takes_consumer_auth_takes() {
     assert!(good.get() >= GOOD, "{} good files", good.get());
 }
 
+/// An amount near a bound, or anywhere.
+fn amount() -> impl Strategy<Value = Value> {
+    prop_oneof![0_u64..3, (1_u64 << 53) - 3..(1 << 53) + 1, any::<u64>()].prop_map(Value::from)
+}
+
+/// A decimal number as text, so that it stands in the file as it is.
+fn decimal(places: u32) -> impl Strategy<Value = Value> {
+    let whole = prop_oneof![Just(0_u64), Just(1), 999_999_u64..1_000_001, 8_999_999_u64..9_000_001];
+    (whole, 0..=10_u64.pow(places)).prop_map(move |(whole, rest)| {
+        json!(format!("{whole}.{rest:0places$}", places = usize::try_from(places).unwrap()))
+    })
+}
+
+/// A limit of which little is wrong.
+fn limit() -> impl Strategy<Value = Value> {
+    let measure = proptest::sample::select(vec![
+        "total_tokens",
+        "weighted",
+        "input_tokens",
+        "output_tokens",
+        "requests",
+        "in_flight",
+        "cost_usd",
+    ]);
+    let by = proptest::sample::subsequence(
+        vec!["consumer", "tier", "key", "model", "rule", "ip", "header:X-A"],
+        0..=7,
+    );
+    let models = proptest::option::of(proptest::collection::vec(text("[a-c*?/é]{1,6}"), 1..3));
+    let amounts = (amount(), decimal(9), 1_u64..9_000_000_000_001, decimal(3), decimal(3));
+    let rest = (text("[a-zA-Z0-9._-]{1,64}"), text("[ -~é]{1,20}"), proptest::bool::ANY, 1_u64..366 * 24);
+    (measure, by, models, amounts, rest).prop_map(
+        |(measure, by, models, amounts, (name, message, terminal, hours))| {
+            let mut limit = json!({"name": name, "by": by, "message": message, "terminal": terminal});
+            match measure {
+                "cost_usd" => limit[measure] = amounts.1,
+                "weighted" => {
+                    limit["total_tokens"] = amounts.2.into();
+                    limit[measure] = json!({"input": amounts.3, "cached": amounts.4});
+                }
+                measure => limit[measure] = amounts.0,
+            }
+            if measure != "in_flight" {
+                limit["per"] = format!("{hours}h").into();
+            }
+            if let Some(models) = models {
+                limit["models"] = models.into();
+            }
+            limit
+        },
+    )
+}
+
+/// [`checked`] holds the plugins to it.
+#[test]
+fn limits_that_the_check_takes_token_limit_takes() {
+    let good = Cell::new(0_u32);
+    let look = |(limits, [input, output]): (Vec<Value>, [Value; 2])| {
+        let file = json!({
+            "providers": {"a": {"url": "http://a/v1"}},
+            "models": [{"match": "*", "targets": [{"provider": "a"}]}],
+            "limits": limits,
+            "prices": {"*": {"input": input, "output": output}},
+            "redis": {"url": "redis://a"},
+        });
+        let (gateway, _) = checked(file.to_string().as_bytes());
+        good.set(good.get() + u32::from(gateway.is_some_and(|gateway| !gateway.limits.is_empty())));
+        Ok(())
+    };
+    TestRunner::new(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })
+        .run(&(proptest::collection::vec(limit(), 0..3), [decimal(6), decimal(6)]), look)
+        .unwrap();
+    assert!(good.get() >= GOOD, "{} good files", good.get());
+}
+
 fn file() -> impl Strategy<Value = Value> {
     let retry = (1_u32..=100, 1_u32..=1000, proptest::collection::vec(300_u16..=600, 0..3));
     let hold = (proptest::sample::select(vec!["first_content", "headers"]), 1_u32..=60, 1_u32..=65536);
@@ -199,6 +274,13 @@ fn every_plugin_takes_every_bound() {
         "timeouts: {connect: 1ms, first_token: 1ms, idle: 1ms, request: 1ms}",
         "timeouts: {connect: 1h, first_token: 1h, idle: 1h, request: 24h}",
         "log: {prompts: off, max_chars: 1000000}",
+        "limits: [{name: a, total_tokens: 1, per: 1s}, {name: b, total_tokens: 9007199254740991, per: 366d, models: x}]",
+        "limits: [{name: a, in_flight: 1}, {name: b, in_flight: 9007199254740991, models: x}]",
+        "limits: [{name: a, total_tokens: 9000000000000, weighted: {input: 0.001, cached: 0, output: 1000000}, per: 1s}]",
+        "limits: [{name: a, cost_usd: 0.000000001, per: 1s}, {name: b, cost_usd: 9000000, per: 1s, models: x}]\n\
+         prices: {a: {input: 0.000001, cached: 0, output: 1000000}, '*': {input: 0, output: 1}}",
+        "limits: [{name: a, requests: 1, per: 1s}]\nredis: {url: redis://a, timeout: 1ms}",
+        "limits: [{name: a, requests: 1, per: 1s}]\nredis: {url: [rediss://a, rediss://b], cluster: true, timeout: 5s}",
     ] {
         let file = format!(
             "providers: {{a: {{url: http://a/v1, keys: [{{key: env:KEY_1, weight: 1}}, {{key: env:KEY_2, weight: 1000}}]}}}}\n\

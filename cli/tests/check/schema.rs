@@ -11,12 +11,21 @@ use sluice::schema::GATEWAY;
 fn json(node: &Rc<Node>) -> Value {
     match &node.content {
         Content::Null => Value::Null,
-        Content::Scalar(text) => text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number)),
+        Content::Scalar(text) => number(text).unwrap_or_else(|| json!(text)),
         Content::List(items) => items.iter().map(json).collect(),
         Content::Map(entries) => {
             entries.iter().map(|entry| (entry.name.clone(), json(&entry.value))).collect()
         }
     }
+}
+
+fn number(text: &str) -> Option<Value> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    text.parse::<u64>()
+        .map(Value::from)
+        .or_else(|_| text.parse::<f64>().map(Value::from))
+        .ok()
+        .filter(|_| plain)
 }
 
 fn is_valid(yaml: &str) -> bool {
@@ -87,6 +96,26 @@ fn the_schema_refuses_what_an_editor_can_see() {
         "consumers: [{name: a, quota: 1}]",
         "anonymous: deny",
         "credentials: {cookie: key}",
+        "limits: [{total_tokens: 1, per: 1m}]",
+        "limits: [{name: a b, total_tokens: 1, per: 1m}]",
+        "limits: [{name: a, per: 1m}]",
+        "limits: [{name: a, requests: 1}]",
+        "limits: [{name: a, requests: 0, per: 1m}]",
+        "limits: [{name: a, requests: 1, total_tokens: 1, per: 1m}]",
+        "limits: [{name: a, in_flight: 1, per: 1m}]",
+        "limits: [{name: a, cost_usd: 0, per: 1m}]",
+        "limits: [{name: a, requests: 1, weighted: {input: 2}, per: 1m}]",
+        "limits: [{name: a, by: consumer, requests: 1, per: 1m}]",
+        "limits: [{name: a, by: [team], requests: 1, per: 1m}]",
+        "prices: {a: {input: 1}}",
+        "prices: {a: {input: -1, output: 1}}",
+        "redis: {}",
+        "redis: redis://a",
+        "redis: {url: http://a}",
+        "redis: {url: redis://:sk@a}",
+        "redis: {url: redis://a/1}",
+        "redis: {url: redis://a, username: a}",
+        "redis: {url: redis://a, on_error: fail}",
         "timeouts: {connect: 3}",
         "retry: {on: [200]}",
         "retry: {on: [400]}",

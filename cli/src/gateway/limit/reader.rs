@@ -17,7 +17,7 @@ const BY: &str = "consumer, tier, key, model, rule, ip or header:NAME";
 /// Measures of which a limit has one.
 const MEASURES: &str = "total_tokens, input_tokens, output_tokens, requests, in_flight or cost_usd";
 /// Most that a ledger counts exactly: Redis' Lua has doubles only.
-const EXACT: u64 = 1 << 53;
+const EXACT: u64 = (1 << 53) - 1;
 /// Digits of a dollar that are kept.
 const NANO: u8 = 9;
 /// Most dollars of a limit, in nano-dollars; round, and below [`EXACT`].

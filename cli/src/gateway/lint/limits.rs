@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use sluice_core::config::shown;
+
 use crate::file::Cursor;
 use crate::gateway::pattern::{can_meet, covers, escaped, less_prefix};
-use crate::gateway::{Amount, By, Gateway, Hop, Limit, Rule, When};
+use crate::gateway::{Amount, By, Gateway, Hop, Limit, Price, Rule, When};
 
 /// Fewer tokens than almost any request and its answer have.
 const FEW_TOKENS: u64 = 16;
@@ -68,7 +70,7 @@ fn unpriced(at: &Cursor<'_>, limit: &Limit, gateway: &Gateway) {
 fn described(hop: &Hop, rule: &Rule) -> String {
     let sent = rule.matches.iter().filter_map(|glob| sent(glob, rule)).flatten().next();
     let model = hop.model.clone().or(sent).unwrap_or_else(|| "*".to_owned());
-    format!("{model} at {}", hop.provider)
+    format!("{} at {}", shown(&model), shown(&hop.provider))
 }
 
 /// Whether some request may meet both the rule and the limit.
@@ -121,7 +123,7 @@ fn unserved(at: &Cursor<'_>, limit: &Limit, rules: &[Rule]) {
     }
 }
 
-/// Conditions that nobody meets, and buckets that all share.
+/// Conditions that nobody meets, and dimensions of which there is one value.
 fn callers(at: &Cursor<'_>, limit: &Limit, gateway: &Gateway) {
     if let (Some(name), Some(when)) = (&limit.when.consumer, at.field("when")) {
         let consumer = gateway.consumers.iter().find(|consumer| consumer.name == *name);
@@ -140,13 +142,15 @@ fn callers(at: &Cursor<'_>, limit: &Limit, gateway: &Gateway) {
     };
     for (index, by) in limit.by.iter().enumerate() {
         let why = match by {
-            By::Consumer | By::Tier | By::Key if gateway.consumers.is_empty() => "there are no consumers",
+            By::Consumer | By::Tier | By::Key if gateway.consumers.is_empty() => {
+                "there are no consumers; add `consumers`"
+            }
             By::Tier if gateway.consumers.iter().all(|consumer| consumer.tier.is_none()) => {
-                "no consumer has a tier"
+                "no consumer has a tier; give them one"
             }
             _ => continue,
         };
-        section.nth(index).warn(format!("is one bucket for all, as {why}; add them or remove it"));
+        section.nth(index).warn(format!("sets nobody apart, as {why} or remove it"));
     }
 }
 
@@ -208,13 +212,20 @@ fn is_at_least(one: &Amount, other: &Amount) -> bool {
     }
 }
 
-/// Prices that nothing asks for.
+fn is_free(price: &Price) -> bool {
+    let all = [Some(price.input), price.cached, Some(price.output)];
+    all.into_iter().flatten().all(|price| price.units() == 0)
+}
+
+/// Prices that nothing asks for, or that come to nothing.
 fn prices(root: &Cursor<'_>, gateway: &Gateway) {
     let Some(section) = root.field("prices").filter(|_| !gateway.prices.is_empty()) else {
         return;
     };
     if !gateway.limits.iter().any(Limit::is_cost) {
         section.warn("are not used, as no limit is on cost_usd; add one or remove them");
+    } else if gateway.prices.iter().all(is_free) {
+        section.warn("are all 0, so no limit on cost_usd is ever reached; write what tokens cost");
     }
     let mut earlier: Vec<&str> = Vec::new();
     for price in &gateway.prices {
