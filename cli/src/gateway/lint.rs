@@ -62,7 +62,11 @@ fn literal_secrets(root: &Cursor<'_>, gateway: &Gateway) {
 /// A file with literal keys that every user can read.
 pub(super) fn literal_secrets_in(file: &Path, gateway: &Gateway, report: &Report) {
     let literal = gateway.providers.iter().flat_map(|p| &p.keys).any(|key| key.secret.is_literal())
-        || gateway.consumers.iter().flat_map(|consumer| &consumer.keys).any(|key| key.origin == Origin::Literal);
+        || gateway
+            .consumers
+            .iter()
+            .flat_map(|consumer| &consumer.keys)
+            .any(|key| key.origin == Origin::Literal);
     if literal && readable_by_others(file) {
         let text = "holds keys and can be read by every user of this machine; run chmod 600 on it";
         report.warning(Place::START, "file", text);
