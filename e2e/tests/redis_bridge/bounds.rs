@@ -1,10 +1,13 @@
 //! What is refused, and that nothing after it suffers.
 
+use std::process::Command;
+
 use sluice_core::redis::{Reply, Unavailable};
 use sluice_e2e::client::{self, Connection};
+use sluice_e2e::envoy;
 use sluice_e2e::redis::{Options, Redis};
 
-use crate::road::{Asker, Road, Spec, command, resp};
+use crate::road::{Asker, Road, Spec, command, config, resp};
 
 #[test]
 fn what_is_no_request_for_redis_is_refused() {
@@ -52,4 +55,19 @@ fn replies_beyond_the_bound_are_dropped() {
     assert_eq!(many, Err(Unavailable::ReplyTooLarge));
     assert_eq!(asker.counter("redis_failures_total.reply_too_large"), 3);
     assert_eq!(asker.counter("redis_breaker_opened_total"), 0);
+}
+
+#[test]
+fn a_bound_of_nothing_is_refused() {
+    let node = [([127, 0, 0, 1], 1).into()];
+    let config = config(&Spec { max_reply_bytes: 0, ..Spec::new(&node) });
+    let config = config.replace("{listen}", "1").replace("{admin}", "1");
+    let mut validate = Command::new(envoy::binary());
+    let output =
+        validate.args(["--mode", "validate", "--config-yaml", &config]).output().expect("Envoy runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && said.contains("redis-bridge: max_reply_bytes: must be at least 1"),
+        "{said}"
+    );
 }

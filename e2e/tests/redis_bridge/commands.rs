@@ -6,7 +6,7 @@ use sluice_core::redis::{Command, RedisError, Reply, Script};
 use sluice_e2e::client::{self, Connection};
 use sluice_e2e::redis::{Options, Redis};
 
-use crate::road::{Asker, Road, command, resp};
+use crate::road::{Asker, Road, Spec, command, resp};
 
 #[test]
 fn commands_are_answered() {
@@ -128,7 +128,8 @@ fn connections_are_kept() {
 #[test]
 fn http_and_network_filters_share_a_vm() {
     let redis = Redis::start(&Options::default());
-    let road = Road::to(redis.address());
+    let node = [redis.address()];
+    let road = Road::start(&Spec { suite: true, ..Spec::new(&node) });
     assert_eq!(road.post(&resp(&[&[b"PING"]])).text(), "+PONG\r\n");
     // The one that is copied, the main thread's and the worker's; with two `vm_id`s there would be six.
     assert_eq!(road.stat("wasm.envoy.wasm.runtime.v8.active"), 3);

@@ -30,6 +30,9 @@ pub(crate) struct Spec<'a> {
     /// A filter that asks Redis, with this deadline in milliseconds, and answers every request itself.
     pub(crate) asker_ms: Option<u32>,
     pub(crate) workers: u32,
+    /// The bridge is that of `sluice.wasm`, beside an HTTP filter of the same VM. It takes seconds to load, so most
+    /// tests use the module of its own.
+    pub(crate) suite: bool,
 }
 
 impl<'a> Spec<'a> {
@@ -43,6 +46,7 @@ impl<'a> Spec<'a> {
             max_reply_bytes: 1_048_576,
             asker_ms: None,
             workers: 1,
+            suite: false,
         }
     }
 }
@@ -212,15 +216,18 @@ fn front(spec: &Spec<'_>) -> Value {
     let route = |ms: &u32| json!({"match": {"path": format!("/{ms}")}, "route": {"cluster": "sluice.redis", "timeout": format!("{}s", f64::from(*ms) / 1_000.0)}});
     let routes: Vec<Value> = DEADLINES_MS.iter().map(route).collect();
     let kind = "envoy.extensions.filters.http.wasm.v3.Wasm";
-    let first = match spec.asker_ms {
-        Some(ms) => {
-            module("probe", &probe(), "asker", kind, &json!({"cluster": "sluice.redis", "timeout_ms": ms}))
-        }
-        None => plugin("ai-log", kind, &json!({})),
-    };
+    let mut filters = Vec::new();
+    if let Some(ms) = spec.asker_ms {
+        let config = json!({"cluster": "sluice.redis", "timeout_ms": ms});
+        filters.push(module("probe", &probe(), "asker", kind, &config));
+    }
+    if spec.suite {
+        filters.push(plugin("ai-log", kind, &json!({})));
+    }
     let router = extension("router", "envoy.extensions.filters.http.router.v3.Router", json!({}));
+    filters.push(router);
     let manager = json!({
-        "stat_prefix": "front", "http_filters": [first, router],
+        "stat_prefix": "front", "http_filters": filters,
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
     });
     let kind = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
@@ -229,7 +236,12 @@ fn front(spec: &Spec<'_>) -> Value {
 
 fn bridge(spec: &Spec<'_>) -> Value {
     let bridge = json!({"max_reply_bytes": spec.max_reply_bytes});
-    let bridge = plugin("redis-bridge", "envoy.extensions.filters.network.wasm.v3.Wasm", &bridge);
+    let kind = "envoy.extensions.filters.network.wasm.v3.Wasm";
+    let bridge = if spec.suite {
+        plugin("redis-bridge", kind, &bridge)
+    } else {
+        module("redis-bridge", &envoy::module("redis-bridge"), "redis-bridge", kind, &bridge)
+    };
     let proxy = json!({
         "stat_prefix": "sluice",
         "settings": {"op_timeout": "1s", "enable_redirection": spec.redirection, "read_policy": "MASTER"},
@@ -280,7 +292,8 @@ fn to_redis(spec: &Spec<'_>) -> Value {
     cluster
 }
 
-fn config(spec: &Spec<'_>) -> String {
+/// The whole configuration, with `{listen}` and `{admin}` for ports.
+pub(crate) fn config(spec: &Spec<'_>) -> String {
     let internal = "envoy.extensions.bootstrap.internal_listener.v3.InternalListener";
     json!({
         "bootstrap_extensions": [extension("envoy.bootstrap.internal_listener", internal, json!({}))],

@@ -20,13 +20,9 @@ use sluice_core::network::{NetworkFilter, Onward, Way};
 
 pub use crate::config::Config;
 use crate::request::{Inbox, Refusal};
-use crate::response::{Outbox, Problem};
+use crate::response::{NUDGE, Outbox, Problem};
 
 sluice_host::register!(network: RedisBridge);
-
-/// `redis_proxy` answers this by itself, at once. A network filter can write to a connection only in place of what
-/// somebody else writes: this makes somebody write.
-const NUDGE: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 
 /// One connection: one request at a time, any number after each other.
 pub struct RedisBridge {

@@ -2,6 +2,10 @@
 
 use sluice_core::redis::{DecodeError, Frames, Progress};
 
+/// `redis_proxy` answers this by itself, at once. A network filter can write to a connection only in place of what
+/// somebody else writes: this makes somebody write.
+pub(crate) const NUDGE: &[u8] = b"*1\r\n$4\r\nPING\r\n";
+
 /// Why replies go no further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Problem {
