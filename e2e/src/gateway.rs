@@ -5,6 +5,7 @@ mod options;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -133,7 +134,7 @@ impl Gateway {
 
     /// Tells the gateway to read its files again.
     pub fn hang_up(&self) {
-        self.process.signal(rustix::process::Signal::HUP);
+        self.process.signal(Signal::HUP);
     }
 
     /// The folder of gateway.yaml, and of the logs.
@@ -157,6 +158,16 @@ impl Gateway {
     pub fn rewrite_and_wait(&self, yaml: &str, is_applied: impl Fn(&Self) -> bool) {
         self.rewrite(yaml);
         wait::until("the new gateway.yaml to be applied", || is_applied(self).then_some(()));
+    }
+
+    /// Kills Envoy, not the command that started it, as a crash does: nothing is drained or told.
+    #[track_caller]
+    pub fn kill_envoy(&self) {
+        let children = format!("/proc/{0}/task/{0}/children", self.process.id());
+        let children = process::read(Path::new(&children));
+        let envoy = children.split_whitespace().filter_map(|id| id.parse().ok()).find_map(Pid::from_raw);
+        let envoy = envoy.expect("Envoy is the command's child");
+        kill_process(envoy, Signal::KILL).expect("Envoy runs");
     }
 
     /// Sends SIGTERM; the gateway must drain and exit 0.
