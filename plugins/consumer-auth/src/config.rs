@@ -1,10 +1,12 @@
 //! The plugin's JSON, as written ([`RawConfig`], [`RawConsumer`]) and as checked ([`Config`]).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::de::Error as _;
+use serde::de::{self, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::json;
 use sluice_core::config::{Env, SecretSource, shown};
 
 use crate::consumers::{Consumers, Draft};
@@ -64,19 +66,51 @@ pub enum KeySource {
     Secret(SecretSource),
 }
 
+/// What a key must look like.
+const KEY_SHAPE: &str = r#"must be {"sha256": 64 HEX DIGITS}, {"env": NAME} or {"value": KEY}"#;
+
 /// By hand, as derived errors repeat what they find.
 impl<'de> Deserialize<'de> for KeySource {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let wrong = r#"must be {"sha256": 64 HEX DIGITS}, {"env": NAME} or {"value": KEY}"#;
-        let value = Value::deserialize(from)?;
-        if let Some(hex) = value.get("sha256") {
-            let is_alone = value.as_object().is_some_and(|members| members.len() == 1);
-            let digest = hex.as_str().filter(|_| is_alone).and_then(Digest::from_hex);
-            return digest.map(Self::Sha256).ok_or_else(|| D::Error::custom(wrong));
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = KeySource;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map")
+            }
+
+            fn visit_str<E: de::Error>(self, _: &str) -> Result<KeySource, E> {
+                Err(E::custom(KEY_SHAPE))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<KeySource, A::Error> {
+                let wrong = || de::Error::custom(KEY_SHAPE);
+                let name: Text<'_> = members.next_key()?.ok_or_else(wrong)?;
+                if !["sha256", "env", "value"].contains(&&*name.0) {
+                    return Err(wrong());
+                }
+                let Text(text) = members.next_value()?;
+                if members.next_key::<IgnoredAny>()?.is_some() {
+                    return Err(wrong());
+                }
+                match &*name.0 {
+                    "sha256" => Digest::from_hex(&text).map(KeySource::Sha256).ok_or_else(wrong),
+                    "env" => Ok(KeySource::Secret(SecretSource::Env(text.into_owned()))),
+                    _ => Ok(KeySource::Secret(SecretSource::Value(text.into_owned()))),
+                }
+            }
         }
-        SecretSource::deserialize(value).map(Self::Secret).map_err(|_| D::Error::custom(wrong))
+
+        from.deserialize_map(Reader)
     }
 }
+
+/// A text that is copied only where it holds escapes.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Serialize for KeySource {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {

@@ -16,7 +16,6 @@ use std::rc::Rc;
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
 use self::quiet::Members;
@@ -63,18 +62,17 @@ impl<C> RouteConfigs<C> {
         let text =
             std::str::from_utf8(bytes).map_err(|_| ConfigError::Syntax("it is not UTF-8".to_owned()))?;
         let text = if text.is_empty() { "{}" } else { text };
-        let build = |json: &RawValue| check(quiet::read(json)?).map(Rc::new);
-        if !has_overrides(text)? {
-            let json = serde_json::from_str(text).map_err(syntax)?;
+        let build = |json: Members<'_>| check(quiet::read(json)?).map(Rc::new);
+        let whole = members(text)?;
+        if !whole.0.iter().any(|(name, _)| name.0 == "routes") {
             let refused = |reason| mistake(text).unwrap_or(ConfigError::Default(reason));
-            return Ok(Self { default: build(json).map_err(refused)?, routes: BTreeMap::new() });
+            return Ok(Self { default: build(whole).map_err(refused)?, routes: BTreeMap::new() });
         }
         let mut base: Value = serde_json::from_str(text).map_err(syntax)?;
         let Some(Value::Object(patches)) = base.as_object_mut().and_then(|base| base.remove("routes")) else {
             return Err(ConfigError::Default("routes: must be an object".to_owned()));
         };
-        let build =
-            |json: &Value| build(&to_raw_value(json).map_err(|_| "cannot be written as JSON".to_owned())?);
+        let build = |json: &Value| build(members(&json.to_string()).map_err(|error| error.to_string())?);
         let default = build(&base).map_err(ConfigError::Default)?;
         let mut routes = BTreeMap::new();
         for (route, patch) in patches {
@@ -105,13 +103,12 @@ fn syntax(error: serde_json::Error) -> ConfigError {
     ConfigError::Syntax(error.to_string())
 }
 
-/// Whether the object has a member `routes`.
-fn has_overrides(text: &str) -> Result<bool, ConfigError> {
-    match serde_json::from_str(text) {
-        Ok(Members(members)) => Ok(members.iter().any(|(name, _)| name == "routes")),
-        Err(error) if error.is_data() => Err(ConfigError::Syntax("it is another kind of value".to_owned())),
-        Err(error) => Err(syntax(error)),
-    }
+/// The members of the object, unread: a big configuration without overrides never stands in memory as a tree.
+fn members(text: &str) -> Result<Members<'_>, ConfigError> {
+    serde_json::from_str(text).map_err(|error| match error.is_data() {
+        true => ConfigError::Syntax("it is another kind of value".to_owned()),
+        false => syntax(error),
+    })
 }
 
 /// The mistake in the text, where it is one that shows only when all of it is read.

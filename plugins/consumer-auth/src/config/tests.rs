@@ -46,7 +46,7 @@ fn a_mistake_in_a_consumer_is_refused_with_its_path_and_without_any_secret() {
         (one(r#""keys": ["sk-canary"]"#), format!("consumers[0].keys[0]: {key}")),
         (one(r#""keys": [{"sha256": "sk-canary"}]"#), format!("consumers[0].keys[0]: {key}")),
         (one(&format!(r#""keys": [{hello}, {{"sha256": "{HELLO}", "env": "A"}}]"#)), format!("consumers[0].keys[1]: {key}")),
-        (one(r#""keys": [{"value": ["sk-canary"]}]"#), format!("consumers[0].keys[0]: {key}")),
+        (one(r#""keys": [{"value": ["sk-canary"]}]"#), "consumers[0].keys[0].value: invalid type: sequence, expected a string".to_owned()),
         (one(r#""keys": [{"value": " sk-canary"}]"#), "consumers[0].keys[0]: must not begin or end with a space: no request could hold it so".to_owned()),
         (one(r#""keys": [{"value": ""}]"#), "consumers[0].keys[0]: secret is empty".to_owned()),
         (one(r#""keys": [{"value": "sk-canary\n"}]"#), "consumers[0].keys[0]: secret holds a control character".to_owned()),

@@ -4,14 +4,14 @@
 //! It reads the text itself, level by level: each value is a slice until something is made of it, so a big
 //! configuration never stands in memory as a tree.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer};
 use serde::de::{
-    self, Deserialize, DeserializeOwned, Deserializer, Expected, IntoDeserializer, MapAccess, Unexpected,
-    Visitor,
+    self, DeserializeOwned, Deserializer, Expected, IntoDeserializer, MapAccess, Unexpected, Visitor,
 };
-use serde::forward_to_deserialize_any;
+use serde::{Deserialize, forward_to_deserialize_any};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use serde_path_to_error::{Path, Segment};
@@ -21,12 +21,12 @@ use super::shown;
 /// Most characters of a misspelt name that is repeated.
 const MAX_WORD: usize = 40;
 
-/// Deserializes one JSON value.
+/// Deserializes one JSON object.
 ///
 /// # Errors
 /// What is wrong, as `path: why`.
-pub(super) fn read<R: DeserializeOwned>(json: &RawValue) -> Result<R, String> {
-    serde_path_to_error::deserialize(Quiet(json)).map_err(|error| {
+pub(super) fn read<R: DeserializeOwned>(json: Members<'_>) -> Result<R, String> {
+    serde_path_to_error::deserialize(json).map_err(|error| {
         let path = path(error.path(), error.inner().is_of_name);
         let Refusal { text, .. } = error.into_inner();
         if path.is_empty() { text } else { format!("{path}: {text}") }
@@ -57,7 +57,7 @@ fn path(path: &Path, is_of_name: bool) -> String {
 
 /// What is wrong with a value. Holds no value.
 #[derive(Debug)]
-struct Refusal {
+pub(super) struct Refusal {
     text: String,
     /// It is a name in a mapping that is wrong, not a value.
     is_of_name: bool,
@@ -122,7 +122,8 @@ struct Quiet<'de>(&'de RawValue);
 
 /// What it is: a scalar, or a container whose values are unread.
 enum Node<'de> {
-    Scalar(Value),
+    Scalar(Value), // but no text
+    Text(Text<'de>),
     Items(Vec<&'de RawValue>),
     Members(Members<'de>),
 }
@@ -135,6 +136,7 @@ impl<'de> Quiet<'de> {
         let node = match json.bytes().next() {
             Some(b'[') => serde_json::from_str(json).map(Node::Items),
             Some(b'{') => serde_json::from_str(json).map(Node::Members),
+            Some(b'"') => serde_json::from_str(json).map(Node::Text),
             _ => serde_json::from_str(json).map(Node::Scalar),
         };
         // Only texts fail here that `serde_json` takes apart otherwise than it skips them: half a surrogate pair, a
@@ -161,19 +163,16 @@ impl<'de> Deserializer<'de> for Quiet<'de> {
                 let value = visitor.visit_seq(&mut items)?;
                 items.end().map(|()| value)
             }
-            Node::Members(members) => {
-                let mut members = MapDeserializer::new(members.quiet());
-                let value = visitor.visit_map(&mut members)?;
-                members.end().map(|()| value)
-            }
+            Node::Members(members) => members.deserialize_any(visitor),
             Node::Scalar(Value::Bool(value)) => visitor.visit_bool(value),
             Node::Scalar(Value::Number(number)) => match (number.as_u64(), number.as_i64()) {
                 (Some(value), _) => visitor.visit_u64(value),
                 (None, Some(value)) => visitor.visit_i64(value),
                 (None, None) => visitor.visit_f64(number.as_f64().unwrap_or(f64::NAN)),
             },
-            Node::Scalar(Value::String(text)) => visitor.visit_string(text),
             Node::Scalar(_) => visitor.visit_unit(),
+            Node::Text(Text(Cow::Borrowed(text))) => visitor.visit_borrowed_str(text),
+            Node::Text(Text(Cow::Owned(text))) => visitor.visit_string(text),
         }
     }
 
@@ -196,7 +195,7 @@ impl<'de> Deserializer<'de> for Quiet<'de> {
         visitor: V,
     ) -> Result<V::Value, Refusal> {
         match self.node()? {
-            Node::Scalar(Value::String(name)) => visitor.visit_enum(name.into_deserializer()),
+            Node::Text(Text(name)) => visitor.visit_enum(name.into_deserializer()),
             Node::Members(members) if members.0.len() == 1 => {
                 visitor.visit_enum(MapAccessDeserializer::new(MapDeserializer::new(members.quiet())))
             }
@@ -210,12 +209,32 @@ impl<'de> Deserializer<'de> for Quiet<'de> {
     }
 }
 
+/// A text that is copied only where it holds escapes.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+
 /// The members of an object in order, their values unread.
-pub(super) struct Members<'de>(pub(super) Vec<(String, &'de RawValue)>);
+pub(super) struct Members<'de>(pub(super) Vec<(Text<'de>, &'de RawValue)>);
 
 impl<'de> Members<'de> {
-    fn quiet(self) -> impl Iterator<Item = (String, Quiet<'de>)> {
-        self.0.into_iter().map(|(name, value)| (name, Quiet(value)))
+    fn quiet(self) -> impl Iterator<Item = (Cow<'de, str>, Quiet<'de>)> {
+        self.0.into_iter().map(|(Text(name), value)| (name, Quiet(value)))
+    }
+}
+
+impl<'de> Deserializer<'de> for Members<'de> {
+    type Error = Refusal;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+        let mut members = MapDeserializer::new(self.quiet());
+        let value = visitor.visit_map(&mut members)?;
+        members.end().map(|()| value)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
 
