@@ -1,11 +1,13 @@
 //! What would happen to a request, and why: the filters' own policies over the configuration as rendered.
 //!
 //! Nothing is decided here. The configurations are the JSON that the filters get; who calls and whether they may is
-//! what [`consumer_auth::Config`] says, and [`rules::mismatch`] and [`rules::decide`] are the code that model-router
-//! runs. So an explanation and the gateway cannot disagree.
+//! what [`consumer_auth::Config`] says, [`rules::mismatch`] and [`rules::decide`] are the code that model-router runs,
+//! and which limits apply is what token-limit says. So an explanation and the gateway cannot disagree.
 
 mod caller;
 mod json;
+mod level;
+mod limits;
 mod served;
 mod text;
 
@@ -21,8 +23,11 @@ use sluice_core::config::RouteConfigs;
 use sluice_core::filter::Filter;
 use sluice_core::openai::error::Code;
 use sluice_core::when::Caller as Asker;
+use token_limit::TokenLimit;
 
 pub use caller::Caller;
+pub use level::{Level, add_levels};
+pub use limits::Limit;
 pub use served::{Chain, Passed, Served, Step};
 
 use crate::gateway::{CheckOptions, Gateway};
@@ -79,6 +84,8 @@ pub struct Explanation {
     pub passed: Vec<Passed>,
     /// Who serves, unless the request is refused.
     pub served: Option<Served>,
+    /// Every limit of the file, unless the request is refused before any is looked at.
+    pub limits: Vec<Limit>,
 }
 
 /// An error of the gateway.
@@ -129,12 +136,18 @@ pub fn explain(
         explanation.refused = Some(Refused::new(Code::ModelNotAllowed, reason));
         explanation.served = None;
     }
+    if explanation.served.is_some() && !gateway.limits.is_empty() {
+        let rule = router.rules.get(explanation.passed.len()).map(|rule| rule.name.as_str());
+        let subject = limits::subject(question, &explanation.caller, rule, call.headers(&identity));
+        explanation.limits = limits::look(&*config::<TokenLimit>(&rendered, options)?, &subject);
+    }
     Ok(explanation)
 }
 
 fn refusal(question: &Question, caller: Caller, refused: Refused) -> Explanation {
     let model = question.model.clone();
-    Explanation { model, caller, refused: Some(refused), passed: Vec::new(), served: None }
+    let (passed, limits) = (Vec::new(), Vec::new());
+    Explanation { model, caller, refused: Some(refused), passed, served: None, limits }
 }
 
 /// What model-router does.
@@ -165,7 +178,7 @@ fn route(
     }
     let nobody = || Refused::new(Code::ModelNotFound, "no rule matches".to_owned());
     let refused = served.is_none().then(nobody);
-    Explanation { model: question.model.clone(), caller, refused, passed, served }
+    Explanation { model: question.model.clone(), caller, refused, passed, served, limits: Vec::new() }
 }
 
 /// A plugin's configuration, by way of the JSON that the filter would read.

@@ -102,6 +102,9 @@ struct Explain {
     /// Estimated input tokens of the request
     #[arg(long, value_name = "N", default_value_t = 0)]
     input_tokens: u64,
+    /// A running gateway, such as http://127.0.0.1:10000, which is asked how the limits stand
+    #[arg(long, value_name = "URL")]
+    at: Option<String>,
     /// What else the request holds
     #[arg(long, value_name = "tools|images", value_parser = ["tools", "images"])]
     has: Vec<String>,
@@ -159,8 +162,11 @@ fn explain(arguments: Explain) -> Done {
         tools: arguments.has.iter().any(|has| has == "tools"),
         images: arguments.has.iter().any(|has| has == "images"),
     };
-    let explanation =
+    let mut explanation =
         sluice::explain::explain(&gateway, &question, &CheckOptions::process()).map_err(failed)?;
+    if let Some(url) = &arguments.at {
+        sluice::explain::add_levels(&mut explanation, &question, url).map_err(failed)?;
+    }
     if arguments.json {
         return print(&format!("{:#}\n", explanation.to_json()));
     }

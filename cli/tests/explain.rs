@@ -2,11 +2,12 @@
 
 #![cfg(test)]
 
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use serde_json::json;
 use sluice::check::check;
-use sluice::explain::{Explanation, Question, explain};
+use sluice::explain::{Explanation, Question, add_levels, explain};
 use sluice::gateway::{CheckOptions, Gateway};
 
 const FILE: &str = "
@@ -237,4 +238,112 @@ fn the_caller_is_in_the_text_and_in_the_json() {
         nobody,
         "model   gpt-4\ncaller  unknown\nanswer  401 invalid_api_key: no consumer has this key\n"
     );
+}
+
+const LIMITS: &str = "
+limits:
+  - {name: gold, by: [consumer, tier, key, model, rule, ip, header:X-User], when: {tier: gold}, total_tokens: 1000, per: 1m}
+  - {name: silver, when: {tier: silver}, in_flight: 2}
+  - {name: mini, models: gpt-4*-mini, requests: 5, per: 1h}
+  - {name: budget, cost_usd: 0.5, per: 30d, terminal: true}
+  - {name: weighted, total_tokens: 7, weighted: {output: 4}, per: 90s, models: x}
+prices: {\"*\": {input: 1, output: 2}}
+";
+
+fn limited(question: &Question) -> Explanation {
+    explain(&gateway(&format!("{CONSUMERS}{LIMITS}")), question, &OPTIONS).unwrap()
+}
+
+#[test]
+fn every_limit_says_whether_it_applies_and_to_which_bucket() {
+    let question = Question {
+        key: Some("sk-app-0123456789abc".into()),
+        from: "::ffff:10.0.0.7".parse().unwrap(),
+        ..ask(
+            "gpt-4o",
+            &[("x-team", "s"), ("x-user", "ann"), ("authorization", "Bearer sk-app-0123456789abc")],
+        )
+    };
+    let text = limited(&question).to_string();
+    let limits: Vec<&str> = text.lines().skip_while(|line| !line.contains("limits[")).collect();
+    let bucket = "consumer app and tier gold and key 9bf4733f and model gpt-4o and rule gpt-4* and ip 10.0.0.7 and header:x-user ann";
+    let first = format!("limit   limits[0] (gold): 1000 total_tokens per 1m, for {bucket}");
+    assert_eq!(
+        limits,
+        [
+            first.as_str(),
+            "no      limits[1] (silver): the caller's tier is not \"silver\"",
+            "no      limits[2] (mini): no glob in `models` matches the model",
+            "limit   limits[3] (budget): 0.5 cost_usd per 30d, a quota, one bucket for all",
+            "no      limits[4] (weighted): no glob in `models` matches the model",
+        ]
+    );
+    assert!(!text.contains("sk-app"), "{text}");
+}
+
+#[test]
+fn limits_stand_in_the_json_and_not_where_the_request_is_refused() {
+    let known = Question { key: Some("sk-app-0123456789abc".into()), ..ask("gpt-4o", &[("x-team", "s")]) };
+    let json = limited(&known).to_json();
+    let bucket = &json["limits"][0]["bucket"];
+    assert_eq!((&bucket["consumer"], &bucket["header:x-user"]), (&json!("app"), &json!("")));
+    assert_eq!(
+        json["limits"][3],
+        json!({
+            "limit": "limits[3]", "name": "budget", "applies": true, "reason": null, "measure": "cost_usd",
+            "most": 0.5, "per_ms": 2_592_000_000_u64, "terminal": true, "bucket": {}, "level": null,
+        })
+    );
+    assert_eq!(json["limits"][4]["measure"], "weighted_tokens");
+    let nobody = limited(&ask("gpt-4o", &[("x-team", "s")]));
+    assert_eq!((nobody.served, nobody.limits), (None, Vec::new()));
+}
+
+#[test]
+fn levels_are_asked_only_of_what_can_answer() {
+    let known = Question { key: Some("sk-app-0123456789abc".into()), ..ask("gpt-4o", &[("x-team", "s")]) };
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (url, want) in [
+        ("https://127.0.0.1:1", "does not begin with http://; write http://127.0.0.1:10000".to_owned()),
+        ("127.0.0.1:1", "does not begin with http://".to_owned()),
+        (&format!("http://{unused}/"), format!("http://{unused}/v1/limits: ")),
+    ] {
+        let why = add_levels(&mut limited(&known), &known, url).unwrap_err();
+        assert!(why.contains(&want) && !why.contains("sk-app"), "{why}");
+    }
+    let mut nobody = limited(&ask("gpt-4o", &[]));
+    assert_eq!(add_levels(&mut nobody, &known, "nowhere"), Ok(()), "nothing to ask about");
+}
+
+#[test]
+fn levels_come_from_the_running_gateway() {
+    let known = Question { key: Some("sk-app-0123456789abc".into()), ..ask("gpt-4o", &[("x-team", "s")]) };
+    let gateway = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", gateway.local_addr().unwrap());
+    let answered = std::thread::spawn(move || {
+        let (mut client, _) = gateway.accept().unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).unwrap();
+            request.push(byte[0]);
+        }
+        let body = r#"{"limits": [{"name": "budget", "used": 0.25, "held": 0.000001, "remaining": 0.249999, "resets_in_ms": 61000}]}"#;
+        write!(client, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+        String::from_utf8(request).unwrap()
+    });
+    let mut explanation = limited(&known);
+    add_levels(&mut explanation, &known, &url).unwrap();
+    let request = answered.join().unwrap().to_ascii_lowercase();
+    assert!(request.starts_with("get /v1/limits?model=gpt-4o&input_tokens=10 http/1.1\r\n"), "{request}");
+    assert!(
+        request.contains("authorization: bearer sk-app-0123456789abc\r\n")
+            && request.contains("x-team: s\r\n")
+    );
+    let text = explanation.to_string();
+    let told =
+        "        now 0.25 used, 0.000001 held by requests in flight, 0.249999 left; all free in 1m 1s\n";
+    assert!(text.contains(told), "{text}");
+    assert_eq!(explanation.to_json()["limits"][3]["level"]["resets_in_ms"], 61_000);
+    assert_eq!(explanation.limits[0].level, None, "the gateway that runs does not know it");
 }

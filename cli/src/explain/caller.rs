@@ -109,6 +109,16 @@ impl<'a> Call<'a> {
         self.gateway.consumers.iter().find(named).is_some_and(|consumer| consumer.disabled)
     }
 
+    /// The headers that later filters see, each name once.
+    pub(super) fn headers(&self, identity: &Identity<'_>) -> Vec<(String, Vec<u8>)> {
+        let written = self.question.headers.iter().map(|(name, _)| name.as_str());
+        let mut names: Vec<&str> = written.chain([consumer_auth::CONSUMER_HEADER]).collect();
+        names.sort_unstable();
+        names.dedup();
+        let seen = |name: &str| Some((name.to_owned(), self.header(identity, name)?.as_bytes().to_vec()));
+        names.into_iter().filter_map(seen).collect()
+    }
+
     /// A header as later filters see it: without those that hold a key, and with the consumer's name.
     pub(super) fn header<'s>(&'s self, identity: &'s Identity<'_>, name: &str) -> Option<&'s str> {
         if name == consumer_auth::CONSUMER_HEADER {

@@ -1,8 +1,8 @@
 //! An explanation as JSON for programs.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{Chain, Explanation, Passed, Refused, Served, Step};
+use super::{Chain, Explanation, Level, Limit, Passed, Refused, Served, Step};
 
 impl Explanation {
     /// The explanation as one JSON object.
@@ -19,7 +19,33 @@ impl Explanation {
             "allowed": self.refused.is_none(),
             "not_matched": self.passed.iter().map(passed).collect::<Vec<_>>(),
             "served": self.served.as_ref().map(Served::to_json),
+            "limits": self.limits.iter().map(Limit::to_json).collect::<Vec<_>>(),
             "error": self.refused.as_ref().map(refused),
+        })
+    }
+}
+
+impl Limit {
+    fn to_json(&self) -> Value {
+        let bucket: Map<String, Value> =
+            self.bucket.iter().map(|(dimension, value)| (dimension.clone(), value.as_str().into())).collect();
+        let level = |level: &Level| {
+            json!({
+                "used": level.used, "held": level.held, "remaining": level.remaining,
+                "resets_in_ms": level.resets_in_ms,
+            })
+        };
+        json!({
+            "limit": self.limit,
+            "name": self.name,
+            "applies": self.outside.is_none(),
+            "reason": self.outside,
+            "measure": self.measure,
+            "most": self.most,
+            "per_ms": self.per.map(|per| u64::try_from(per.as_millis()).unwrap_or(u64::MAX)),
+            "terminal": self.terminal,
+            "bucket": bucket,
+            "level": self.level.as_ref().map(level),
         })
     }
 }

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use super::{Chain, Explanation, Passed, Refused, Served, Step};
+use serde_json::Number;
+
+use super::{Chain, Explanation, Level, Limit, Passed, Refused, Served, Step};
+use crate::file::show_duration;
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -14,8 +17,70 @@ impl fmt::Display for Explanation {
         if let Some(Refused { status, code, reason }) = &self.refused {
             writeln!(f, "answer  {status} {code}: {reason}")?;
         }
-        self.served.as_ref().map_or(Ok(()), |served| write!(f, "{served}"))
+        self.served.as_ref().map_or(Ok(()), |served| write!(f, "{served}"))?;
+        self.limits.iter().try_for_each(|limit| write!(f, "{limit}"))
     }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { limit, name, measure, .. } = self;
+        let most = plain(&self.most);
+        if let Some(why) = &self.outside {
+            return writeln!(f, "no      {limit} ({name}): {why}");
+        }
+        let per = self.per.map(|per| format!(" per {}", show_duration(per))).unwrap_or_default();
+        let terminal = if self.terminal { ", a quota" } else { "" };
+        writeln!(f, "limit   {limit} ({name}): {most} {measure}{per}{terminal}, {}", self.bucket())?;
+        self.level.as_ref().map_or(Ok(()), |level| writeln!(f, "        {level}"))
+    }
+}
+
+impl Limit {
+    /// `one bucket for all`, `for consumer mobile-app and no tier`.
+    fn bucket(&self) -> String {
+        if self.bucket.is_empty() {
+            return "one bucket for all".to_owned();
+        }
+        let part = |(dimension, value): &(String, String)| match value.as_str() {
+            "" => format!("no {dimension}"),
+            value => format!("{dimension} {value}"),
+        };
+        format!("for {}", self.bucket.iter().map(part).collect::<Vec<_>>().join(" and "))
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [used, held, remaining] = [&self.used, &self.held, &self.remaining].map(plain);
+        write!(f, "now {used} used, {held} held by requests in flight, {remaining} left")?;
+        match self.resets_in_ms.filter(|ms| *ms > 0) {
+            Some(ms) => write!(f, "; all free in {}", about(ms.div_ceil(1000))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// As people write the number: without an exponent.
+fn plain(number: &Number) -> String {
+    match (number.as_u64(), number.as_f64()) {
+        (None, Some(number)) => number.to_string(),
+        _ => number.to_string(),
+    }
+}
+
+/// Seconds in their two largest units: `30d 9h`, `1h 1m`, `27s`.
+fn about(seconds: u64) -> String {
+    let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+    let mut left = seconds;
+    let parts = units.map(|(unit, size)| {
+        let count = left.checked_div(size).unwrap_or_default();
+        left = left.checked_rem(size).unwrap_or_default();
+        (count, unit)
+    });
+    let first = parts.iter().position(|(count, _)| *count > 0).unwrap_or_default();
+    let shown = parts.iter().skip(first).take(2).filter(|(count, _)| *count > 0);
+    shown.map(|(count, unit)| format!("{count}{unit}")).collect::<Vec<_>>().join(" ")
 }
 
 impl fmt::Display for Served {
@@ -57,5 +122,23 @@ impl fmt::Display for Step {
             many => format!("up to {many} times"),
         };
         write!(f, "{provider} as {model}, {times}, at {}", self.urls.join(" or "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_wait_is_told_in_two_units() {
+        for (seconds, want) in [
+            (1, "1s"),
+            (60, "1m"),
+            (61, "1m 1s"),
+            (3_627, "1h"),
+            (3_661, "1h 1m"),
+            (2_625_806, "30d 9h"),
+            (86_461, "1d"),
+        ] {
+            assert_eq!(super::about(seconds), want);
+        }
     }
 }
