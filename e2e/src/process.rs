@@ -61,17 +61,28 @@ impl Process {
 
     /// Waits for `probe` to find something; fails as soon as the process is gone.
     #[track_caller]
-    pub fn until<T>(&mut self, what: &str, mut probe: impl FnMut(&Self) -> Option<T>) -> T {
-        let name = self.name.clone();
-        wait::until(what, || {
+    pub fn until<T>(&mut self, what: &str, probe: impl FnMut(&Self) -> Option<T>) -> T {
+        self.until_within(wait::PATIENCE, what, probe)
+    }
+
+    /// As [`Self::until`], for what may take longer than [`wait::PATIENCE`].
+    #[track_caller]
+    pub fn until_within<T>(
+        &mut self,
+        patience: Duration,
+        what: &str,
+        mut probe: impl FnMut(&Self) -> Option<T>,
+    ) -> T {
+        let found = wait::poll(patience, || {
             if let Some(found) = probe(self) {
                 return Some(found);
             }
             if let Ok(Some(status)) = self.child.try_wait() {
-                panic!("{name} ended ({status}) before {what}");
+                panic!("{} ended ({status}) before {what}", self.name);
             }
             None
-        })
+        });
+        found.unwrap_or_else(|| panic!("waited {patience:?} in vain for {what}"))
     }
 
     /// Sends a signal.

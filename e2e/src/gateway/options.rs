@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -9,6 +10,7 @@ use super::{Gateway, binary, complete, replace};
 use crate::envoy;
 use crate::ports::Port;
 use crate::process::Process;
+use crate::wait;
 
 /// How to start a gateway.
 #[derive(Clone, Debug)]
@@ -16,11 +18,13 @@ pub struct Options {
     concurrency: usize,
     environment: Vec<(String, String)>,
     files: Vec<(String, String)>,
+    patience: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { concurrency: 1, environment: Vec::new(), files: Vec::new() }
+        let (environment, files) = (Vec::new(), Vec::new());
+        Self { concurrency: 1, environment, files, patience: wait::PATIENCE }
     }
 }
 
@@ -46,6 +50,13 @@ impl Options {
         self
     }
 
+    /// How long it may take until it is ready; [`wait::PATIENCE`] unless told.
+    #[must_use]
+    pub const fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// Starts the gateway; see [`Gateway::start`].
     #[must_use]
     #[track_caller]
@@ -59,7 +70,7 @@ impl Options {
         let mut command = self.command(folder.path());
         let mut process = Process::start("sluice", &mut command, folder.path());
         let want = format!("ready on 127.0.0.1:{}", port.number());
-        process.until(&want, |process| process.stderr().contains(&want).then_some(()));
+        process.until_within(self.patience, &want, |process| process.stderr().contains(&want).then_some(()));
         Gateway { process, port, admin, folder }
     }
 
