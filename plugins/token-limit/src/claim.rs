@@ -39,9 +39,16 @@ pub(crate) fn of(host: &dyn Host, config: &Config, subject: &Subject) -> Vec<Cla
     let claim = |(index, limit): (usize, &Limit)| Claim {
         limit: index,
         key: store::key(&tag, &ledger_name(limit), &subject.values(&limit.by)),
-        amount: limit.measure.amount(&usage, price.as_ref()).min(limit.amount),
+        amount: needed(limit, &usage, price.as_ref()).min(limit.amount),
     };
     limits.into_iter().map(claim).collect()
+}
+
+/// What `usage` needs of `limit`. Every request has some input, also one whose input cannot be estimated: it must not
+/// pass where nothing is left.
+fn needed(limit: &Limit, usage: &Usage, price: Option<&Price>) -> u64 {
+    let amount = limit.measure.amount(usage, price);
+    if matches!(limit.measure, Measure::Input | Measure::Total) { amount.max(1) } else { amount }
 }
 
 fn tag(config: &Config, subject: &Subject) -> String {

@@ -131,6 +131,18 @@ fn an_empty_bucket_refuses_nobody() {
 }
 
 #[test]
+fn a_form_whose_input_cannot_be_estimated_meets_a_full_bucket() {
+    let limit = json!([{"name": "input", "input_tokens": 10, "per_ms": 60_000}]);
+    let (mut host, config) = (FakeHost::default(), config(limit));
+    let (mut filter, _) = ask(&mut host, &config, "ann");
+    serve(&mut host, &mut filter, [10, 0]);
+    arrive(&mut host, "ann");
+    host.facts.remove(context::INPUT_ESTIMATE.0);
+    let next = TokenLimit::new(Rc::clone(&config)).on_request_headers(&mut host, false);
+    assert_eq!(refusal(&next), too_many());
+}
+
+#[test]
 fn a_client_is_told_its_limits_and_not_the_providers() {
     let (mut host, config) = (FakeHost::default(), config(tokens()));
     let (mut filter, _) = ask(&mut host, &config, "ann");
