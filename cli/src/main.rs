@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use sluice::explain::Question;
+use sluice::explain::{Question, add_levels};
 use sluice::gateway::{CheckOptions, Gateway};
 use sluice::key;
 use sluice::render::{self, Rendering};
@@ -164,13 +164,11 @@ fn explain(arguments: Explain) -> Done {
     };
     let mut explanation =
         sluice::explain::explain(&gateway, &question, &CheckOptions::process()).map_err(failed)?;
-    if let Some(url) = &arguments.at {
-        sluice::explain::add_levels(&mut explanation, &question, url).map_err(failed)?;
-    }
-    if arguments.json {
-        return print(&format!("{:#}\n", explanation.to_json()));
-    }
-    print(&explanation.to_string())
+    let asked = arguments.at.map_or(Ok(()), |url| add_levels(&mut explanation, &question, &url));
+    let text =
+        if arguments.json { format!("{:#}\n", explanation.to_json()) } else { explanation.to_string() };
+    let printed = print(&text)?;
+    asked.map_err(failed).map(|()| printed)
 }
 
 fn render(file: &Path, output: &Path) -> Done {

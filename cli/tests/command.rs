@@ -175,6 +175,18 @@ fn no_rendered_file_holds_a_key_of_a_consumer() {
 }
 
 #[test]
+fn a_gateway_that_cannot_be_asked_leaves_the_rest_of_the_explanation() {
+    let limits = "limits: [{name: calls, requests: 5, per: 1m}]\n";
+    let directory = directory(&[("gateway.yaml", &format!("{GOOD}{limits}")), ("a.key", "sk-canary")]);
+    let arguments = ["explain", "--model", "m", "--at", "https://127.0.0.1:1"];
+    let (status, out, err) = said(&sluice(directory.path(), &arguments));
+    assert!(out.ends_with("limit   limits[0] (calls): 5 requests per 1m, one bucket for all\n"), "{out}");
+    let want =
+        "sluice: --at \"https://127.0.0.1:1\" does not begin with http://; write http://127.0.0.1:10000\n";
+    assert_eq!((status, err.as_str()), (1, want));
+}
+
+#[test]
 fn a_certificate_is_looked_at_and_watched() {
     let tls = "listen: {address: 127.0.0.1:8443, tls: {cert: c.pem, key: file:k.pem}}\n";
     let pem = |what: &str| format!("-----BEGIN {what}-----\nAA==\n-----END {what}-----\n");

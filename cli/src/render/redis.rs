@@ -38,6 +38,9 @@ pub(super) fn bridge(gateway: &Gateway) -> Option<Bridge> {
     let mut settings = json!({"op_timeout": seconds(timeout), "read_policy": "MASTER"});
     if let (true, Value::Object(settings)) = (redis.cluster, &mut settings) {
         settings.insert("enable_redirection".into(), true.into());
+        // without it, a node that another one names by its host name is not found
+        let cache = json!({"name": CLUSTER, "dns_lookup_family": "V4_PREFERRED"});
+        settings.insert("dns_cache_config".into(), cache);
     }
     Some(Bridge { plugin, settings })
 }
