@@ -296,15 +296,14 @@ fn only_limits_that_apply_are_asked() {
     let (mut host, config) = (FakeHost::default(), config(limits));
     let (_, next) = ask(&mut host, &config, "ann");
     assert_eq!((next, context::LIMIT.get(&host)), (Next::Pass, None));
-    let sets: [(&str, fn(&mut FakeHost)); 4] = [
-        ("gold", |host| context::TIER.set(host, "gold")),
-        ("gpt", |host| context::MODEL.set(host, "gpt-5")),
-        ("tools", |host| context::HAS.set(host, "tools,images")),
-        ("team", |host| host.set_header(Side::Request, "x-team", "alpha")),
-    ];
-    for (name, set) in sets {
+    for name in ["gold", "gpt", "tools", "team"] {
         arrive(&mut host, "ann");
-        set(&mut host);
+        match name {
+            "gold" => context::TIER.set(&mut host, "gold"),
+            "gpt" => context::MODEL.set(&mut host, "gpt-5"),
+            "tools" => context::HAS.set(&mut host, "tools,images"),
+            _ => host.set_header(Side::Request, "x-team", "alpha"),
+        }
         let mut first = TokenLimit::new(Rc::clone(&config));
         assert_eq!(first.on_request_headers(&mut host, false), Next::Pass);
         let next = TokenLimit::new(Rc::clone(&config)).on_request_headers(&mut host, false);
