@@ -381,13 +381,13 @@ fn a_failed_attempt_leaves_nothing_to_the_next() {
 }
 
 #[test]
-fn running_estimates_are_published_while_the_stream_runs() {
+fn what_a_client_has_had_is_published_before_it_can_leave() {
     let mut host = host(CHAT, &[]);
     let (mut filter, _) = answered(&mut host, STREAM, EVENTS);
     assert_eq!(usage(&host), "    ", "nothing has come");
     let event = br#"data: {"choices":[{"delta":{"content":"four"}}]}"#;
     let event = [&event[..], b"\n\n"].concat();
-    for (advance, want) in [(0, 1), (10, 1), (10, 1), (240, 4), (10, 4), (300, 6)] {
+    for (advance, want) in [(0, 1), (0, 2), (10, 3), (240, 4), (300, 5)] {
         host.advance_ms(advance);
         filter.on_response_body(&mut host, &event, false);
         assert_eq!(context::OUTPUT_TOKENS.number(&host), Some(want), "after {advance} ms");
@@ -397,8 +397,9 @@ fn running_estimates_are_published_while_the_stream_runs() {
         (String::new(), "400".into())
     );
     filter.on_response_body(&mut host, &event, false);
+    assert_eq!(usage(&host), "77 6   estimated");
     filter.on_done(&mut host); // the client has left
-    assert_eq!(usage(&host), "77 7   estimated");
+    assert_eq!(usage(&host), "77 6   estimated");
     assert_eq!(fact(&host, context::STREAM_END), "");
 }
 

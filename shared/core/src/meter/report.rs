@@ -1,14 +1,12 @@
 //! Publishes what the meter knows, as soon as it is worth a host call.
 //!
-//! The record is written by a filter of the other stage, and when the client leaves in mid-stream it is written
-//! before this filter hears of it. So running estimates are published while the stream runs.
+//! The record is written, and the limits are settled, by filters of the other stage: when the client leaves in
+//! mid-stream, before this filter hears of it. So the usage of a stream is published with each of its parts (a third of
+//! a microsecond): were it published more rarely, whoever leaves in between would have had the rest for nothing.
 
 use super::{Meter, Source, StreamEnd, Usage};
 use crate::context::{self, Fact};
 use crate::filter::Host;
-
-/// Estimates are published at most this often, in milliseconds: what a client that leaves may have had unseen.
-const EVERY_MS: u64 = 250;
 
 /// When the request began, and what has been published of its answer.
 #[derive(Debug)]
@@ -20,8 +18,6 @@ pub(super) struct Report {
     model: bool,
     finish_reason: Option<String>,
     usage: Option<Usage>,
-    usage_reported: bool,
-    usage_ms: u64,
 }
 
 impl Report {
@@ -34,8 +30,6 @@ impl Report {
             model: false,
             finish_reason: None,
             usage: None,
-            usage_reported: false,
-            usage_ms: 0,
         }
     }
 
@@ -48,10 +42,10 @@ impl Report {
         ended: Option<StreamEnd>,
         last: bool,
     ) {
-        let now_ms = host.now_ms();
         if self.streams && !self.first_token && meter.has_content() {
             self.first_token = true;
-            context::TTFT_MS.set_number(host, now_ms.saturating_sub(self.began_ms));
+            let ttft_ms = host.now_ms().saturating_sub(self.began_ms);
+            context::TTFT_MS.set_number(host, ttft_ms);
         }
         if let Some(model) = meter.model().filter(|_| !self.model) {
             self.model = true;
@@ -64,11 +58,7 @@ impl Report {
         if let Some(end) = ended {
             context::STREAM_END.set(host, end.name());
         }
-        let reported = meter.has_usage() && !self.usage_reported;
-        let due = meter.has_content() && now_ms.saturating_sub(self.usage_ms) >= EVERY_MS;
-        if last || reported || due || meter.is_terminated() {
-            self.usage_reported = meter.has_usage();
-            self.usage_ms = now_ms;
+        if last || meter.has_usage() || meter.has_content() || meter.is_terminated() {
             self.settle(host, meter);
         }
     }
