@@ -79,6 +79,9 @@ impl Answer {
         if let Some(size) = script.write_size {
             body = split(&body, size);
         }
+        if let Some(offset) = script.pause_at {
+            body = pause_at(body, offset);
+        }
         let chunked = stream || script.trailers;
         let length = (!chunked).then(|| joined(&body).len());
         if let Some(kept) = script.truncate {
@@ -196,6 +199,28 @@ fn split(steps: &[Step], size: usize) -> Vec<Step> {
         other => vec![other.clone()],
     });
     pieces.collect()
+}
+
+/// Long enough for the other side to read what came before.
+const MOMENT: Duration = Duration::from_millis(2);
+
+/// The steps with a pause at the byte `offset` of their data.
+fn pause_at(steps: Vec<Step>, offset: usize) -> Vec<Step> {
+    let mut offset = offset;
+    let pieces = steps.into_iter().flat_map(|step| match step {
+        Step::Data(data) => {
+            let at = offset.min(data.len());
+            let is_here = offset > 0 && offset <= data.len();
+            offset -= at;
+            if !is_here {
+                return vec![Step::Data(data)];
+            }
+            let (before, after) = data.split_at(at);
+            vec![Step::Data(before.to_vec()), Step::Pause(MOMENT), Step::Data(after.to_vec())]
+        }
+        other => vec![other],
+    });
+    pieces.filter(|step| !matches!(step, Step::Data(data) if data.is_empty())).collect()
 }
 
 fn gzip(data: &[u8]) -> Vec<u8> {

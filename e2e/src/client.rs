@@ -1,10 +1,11 @@
 //! A blocking HTTP/1.1 client that can send what it should not, and tells how an answer ended.
 
 use std::io::{self, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 use crate::sse::{self, Event};
 use crate::wire::{self, Framing, Head, Reader};
@@ -83,7 +84,21 @@ impl Connection {
     /// # Errors
     /// Nobody listens there.
     pub fn open(address: SocketAddr) -> io::Result<Self> {
-        let socket = TcpStream::connect(address)?;
+        Self::over(TcpStream::connect(address)?)
+    }
+
+    /// Connects from an address of the test's choice: all of 127.0.0.0/8 are its own.
+    ///
+    /// # Errors
+    /// Nobody listens there, or the address is not this machine's.
+    pub fn open_from(own: IpAddr, address: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(own, 0).into())?;
+        socket.connect(&address.into())?;
+        Self::over(socket.into())
+    }
+
+    fn over(socket: TcpStream) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(HANG))?;
         let reader = Reader::new(Box::new(socket.try_clone()?));

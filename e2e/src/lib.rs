@@ -24,6 +24,7 @@ pub mod client;
 pub mod envoy;
 pub mod gateway;
 pub mod http2;
+pub mod limits;
 pub mod ports;
 pub mod process;
 pub mod redis;

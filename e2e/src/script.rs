@@ -58,6 +58,8 @@ pub struct Script {
     pub usage: Usage,
     /// Bytes per write, and per chunk of a chunked body.
     pub write_size: Option<usize>,
+    /// Pauses for a moment at this byte of the body, so that what follows comes by itself.
+    pub pause_at: Option<usize>,
     /// `content-encoding: gzip`, asked for or not.
     pub gzip: bool,
     /// Chunked body with a trailer `x-mock-trailer: end`, streaming or not.
@@ -114,6 +116,7 @@ impl Default for Script {
             finish_reason: None,
             usage: Usage::Asked,
             write_size: None,
+            pause_at: None,
             gzip: false,
             trailers: false,
             crlf: false,
