@@ -1,4 +1,4 @@
-"""Runs a gateway over scripted providers and hands out OpenAI clients that know nothing but its base URL.
+"""Runs gateways over scripted providers and hands out SDK clients that know nothing but their base URLs.
 
 `SLUICE_BIN` and `MOCK_PROVIDER_BIN` name the programs; left out, they are those of a `cargo build` in this checkout.
 """
@@ -51,7 +51,8 @@ def _free_port():
                 return port
 
 
-def _until(what, probe):
+def until(what, probe):
+    """Polls until `probe` finds something."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         found = probe()
@@ -81,37 +82,42 @@ class Provider:
 
 
 class Gateway:
-    """`sluice run` over providers `a` and, as its fallback, `b`."""
+    """`sluice run` over providers `a` and, as its fallback, `b`; `sections` are added to its gateway.yaml."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, sections=""):
         self.folder = folder
         self.a, self.b = Provider("a"), Provider("b")
         listen = _free_port()
         file = folder / "gateway.yaml"
-        file.write_text(GATEWAY.format(listen=listen, admin=_free_port(), a=self.a.port, b=self.b.port))
+        text = GATEWAY.format(listen=listen, admin=_free_port(), a=self.a.port, b=self.b.port)
+        file.write_text(text + sections)
         self.errors = folder / "stderr"
         logs = ["--access-log", folder / "access.log", "--envoy-log", folder / "envoy.log", "--concurrency", "1"]
         self.process = subprocess.Popen(
             [_binary("SLUICE_BIN", "sluice"), "run", file, *logs], cwd=CHECKOUT, stderr=self.errors.open("w")
         )
         self.url = f"http://127.0.0.1:{listen}/v1"
-        _until("the gateway", self._is_ready)
+        until("the gateway", self._is_ready)
 
     def _is_ready(self):
         text = self.errors.read_text()
         assert self.process.poll() is None, text
         return "ready on " in text
 
+    def log(self):
+        """The access log as far as it is written."""
+        text = (self.folder / "access.log").read_text()
+        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+
     def records(self, model, count=1):
         """Waits for the records of the requests that asked for `model`."""
 
         def found():
-            lines = (self.folder / "access.log").read_text().splitlines()
-            records = [json.loads(line).get("ai_log") or {} for line in lines]
+            records = [line.get("ai_log") or {} for line in self.log()]
             mine = [record for record in records if record.get("model") == model]
             return mine if len(mine) >= count else None
 
-        return _until(f"{count} records of {model}", found)
+        return until(f"{count} records of {model}", found)
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -125,6 +131,27 @@ class Gateway:
 def gateway(tmp_path_factory):
     assert "ENVOY_BIN" in os.environ, "ENVOY_BIN names the Envoy to test with"
     gateway = Gateway(tmp_path_factory.mktemp("gateway"))
+    yield gateway
+    gateway.stop()
+
+
+LIMITED = """\
+consumers:
+  - {name: spent, keys: [sk-spent]}
+  - {name: brief, keys: [sk-brief]}
+  - {name: single, keys: [sk-single]}
+  - {name: fenced, keys: [sk-fenced], models: "gpt-other"}
+limits:
+  - {name: budget, by: [model], when: {consumer: spent}, requests: 1, per: 30d, terminal: true}
+  - {name: second, by: [model], when: {consumer: brief}, requests: 1, per: 1s}
+  - {name: at-once, by: [model], when: {consumer: single}, in_flight: 1}
+"""
+
+
+@pytest.fixture(scope="session")
+def limited(tmp_path_factory):
+    """A gateway whose callers have keys and limits, one bucket for each model."""
+    gateway = Gateway(tmp_path_factory.mktemp("limited"), LIMITED)
     yield gateway
     gateway.stop()
 
