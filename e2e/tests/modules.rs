@@ -213,6 +213,14 @@ fn a_bad_configuration_is_refused_in_words() {
         ("key-rotation", json!({"providers": {"a": {"keys": [{"sk-canary": 1}]}}}), "keys[0]"),
         ("provider-adapter", json!({"providers": []}), "providers"),
         ("fallback", json!({"retry_on": [999]}), "retry_on"),
+        ("consumer-auth", json!({"consumers": [{"name": "a", "keys": ["sk-canary"]}]}), "consumers[0].keys[0]"),
+        (
+            "consumer-auth",
+            json!({"consumers": [{"name": "a", "keys": [{"value": "sk-canary"}], "from": ["sk-canary"]}]}),
+            "consumers[0].from[0]",
+        ),
+        ("token-limit", json!({"limits": [{"name": "a", "requests": 1}]}), "limits[0].per_ms"),
+        ("token-limit", json!({"limits": [{"name": "a", "in_flight": 1, "by": ["sk-canary"]}]}), "by[0]"),
     ] {
         let text = validate(&config(vec![filter(plugin, &config_json)], vec![], &[], false));
         assert!(text.contains(word), "{plugin}: {word:?} is not in {text}");
@@ -234,7 +242,17 @@ fn validate(config: &str) -> String {
 
 #[test]
 fn modules_name_only_what_stock_envoy_offers() {
-    for plugin in ["ai-log", "model-router", "fallback", "key-rotation", "provider-adapter", "sluice"] {
+    for plugin in [
+        "ai-log",
+        "consumer-auth",
+        "model-router",
+        "token-limit",
+        "fallback",
+        "key-rotation",
+        "provider-adapter",
+        "redis-bridge",
+        "sluice",
+    ] {
         let module = std::fs::read(envoy::module(plugin)).expect("a module");
         assert_eq!(module.get(..4), Some(b"\0asm".as_slice()), "{plugin}");
         assert!(module.len() < 2 * 1024 * 1024, "{plugin} has {} bytes", module.len());
