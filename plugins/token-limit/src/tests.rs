@@ -391,6 +391,26 @@ fn a_settlement_is_sent_until_redis_has_it() {
 }
 
 #[test]
+fn a_settlement_outlives_its_configuration() {
+    let (mut host, config) = (FakeHost::default(), in_redis(tokens(), "local"));
+    let (mut filter, _) = ask(&mut host, &config, "ann");
+    let admitted = "*6\r\n:1\r\n:-1\r\n:30\r\n:0\r\n:60000\r\n:30\r\n";
+    assert_eq!(redis_says(&mut host, &mut filter, admitted), Some(Next::Pass));
+    host.refuse_callouts = true;
+    serve(&mut host, &mut filter, [12, 5]);
+    drop((filter, config));
+    (host.refuse_callouts, host.wake_detached_after) = (false, None);
+    let config = in_redis(tokens(), "local");
+    let (mut filter, _) = ask(&mut host, &config, "ann");
+    assert_eq!(redis_says(&mut host, &mut filter, admitted), Some(Next::Pass));
+    serve(&mut host, &mut filter, [1, 1]);
+    assert_eq!(host.wake_detached_after, Some(500));
+    let sent = host.callouts.len();
+    TokenLimit::on_detached_wake(&config, &mut host);
+    assert_eq!(host.callouts.len(), sent + 1);
+}
+
+#[test]
 fn a_client_that_leaves_while_redis_decides_holds_nothing() {
     let (mut host, config) = (FakeHost::default(), in_redis(tokens(), "deny"));
     let (mut filter, next) = ask(&mut host, &config, "ann");

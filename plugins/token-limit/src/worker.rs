@@ -32,6 +32,12 @@ const BATCH: usize = 64;
 /// Counts settlements that were given up.
 const UNSETTLED: &str = "token_limit_unsettled_total";
 
+thread_local! {
+    /// Settlements that Redis has not taken yet. They belong to the worker and not to a configuration: a change of that
+    /// while Redis is away loses none.
+    static WAITING: RefCell<VecDeque<Settlement>> = RefCell::default();
+}
+
 /// One worker's road to the Redis store.
 #[derive(Debug)]
 pub struct Worker {
@@ -41,7 +47,6 @@ pub struct Worker {
     lease_prefix: u64,
     leases: Cell<u64>,
     under_way: RefCell<HashMap<CalloutId, (Call, Task)>>,
-    waiting: RefCell<VecDeque<Settlement>>,
 }
 
 /// What a detached call is for.
@@ -111,7 +116,6 @@ impl Worker {
             lease_prefix: RandomState::new().hash_one("lease"),
             leases: Cell::default(),
             under_way: RefCell::default(),
-            waiting: RefCell::default(),
         })
     }
 
@@ -139,8 +143,9 @@ impl Worker {
 
     /// Books what a request has used, or gives back what it held.
     pub(crate) fn settle(&self, host: &mut dyn Host, settlement: Settlement) {
-        if let Err(settlement) = self.send(host, settlement) {
-            self.wait(host, settlement);
+        match self.send(host, settlement) {
+            Err(settlement) => wait(host, settlement),
+            Ok(()) => wake_for_waiting(host), // those of the configuration before this one
         }
     }
 
@@ -161,16 +166,6 @@ impl Worker {
         Ok(())
     }
 
-    fn wait(&self, host: &mut dyn Host, settlement: Settlement) {
-        let mut waiting = self.waiting.borrow_mut();
-        if waiting.len() >= MAX_WAITING {
-            waiting.pop_front();
-            host.count(UNSETTLED, 1);
-        }
-        waiting.push_back(settlement);
-        host.wake_detached_after(RETRY_MS);
-    }
-
     /// A detached call has ended.
     pub(crate) fn ended(
         &self,
@@ -188,23 +183,38 @@ impl Worker {
             Outcome::Failed(_) => false,
         };
         if let (false, Task::Settle(settlement)) = (taken, task) {
-            self.wait(host, settlement);
+            wait(host, settlement);
         }
     }
 
     /// Sends some of the settlements that wait.
     pub(crate) fn woken(&self, host: &mut dyn Host) {
         for _ in 0..BATCH {
-            let Some(settlement) = self.waiting.borrow_mut().pop_front() else { return };
+            let Some(settlement) = WAITING.with_borrow_mut(VecDeque::pop_front) else { return };
             if host.now_ms().saturating_sub(settlement.since_ms) > MAX_AGE_MS {
                 host.count(UNSETTLED, 1);
             } else if let Err(settlement) = self.send(host, settlement) {
-                self.waiting.borrow_mut().push_front(settlement);
+                WAITING.with_borrow_mut(|waiting| waiting.push_front(settlement));
                 break;
             }
         }
-        if !self.waiting.borrow().is_empty() {
-            host.wake_detached_after(RETRY_MS);
+        wake_for_waiting(host);
+    }
+}
+
+fn wait(host: &mut dyn Host, settlement: Settlement) {
+    WAITING.with_borrow_mut(|waiting| {
+        if waiting.len() >= MAX_WAITING {
+            waiting.pop_front();
+            host.count(UNSETTLED, 1);
         }
+        waiting.push_back(settlement);
+    });
+    wake_for_waiting(host);
+}
+
+fn wake_for_waiting(host: &mut dyn Host) {
+    if WAITING.with_borrow(|waiting| !waiting.is_empty()) {
+        host.wake_detached_after(RETRY_MS);
     }
 }
