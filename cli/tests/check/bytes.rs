@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::checked;
 
 /// Pieces that files are made of, and that break them.
-const PIECES: [&str; 48] = [
+const PIECES: [&str; 54] = [
     "providers:",
     "models:",
     "listen:",
@@ -22,6 +22,12 @@ const PIECES: [&str; 48] = [
     "keys",
     "url",
     "weight",
+    "limits:",
+    "prices:",
+    "redis:",
+    "cost_usd",
+    "per",
+    "1m",
     "a",
     "1",
     "0s",
