@@ -63,7 +63,8 @@ pub enum RedisError {
     /// `OOM`: `maxmemory` is reached.
     #[error("redis is full")]
     OutOfMemory,
-    /// `NOAUTH`, `WRONGPASS`, `NOPERM`: user name or password are wrong or missing, or the user may not do this.
+    /// `NOAUTH`, `WRONGPASS`, `NOPERM`, a long command before logging in: user name or password are wrong or missing, or
+    /// the user may not do this.
     #[error("redis refuses the credentials")]
     Auth,
     /// `READONLY`: this is a replica.
@@ -108,6 +109,7 @@ impl RedisError {
             "MOVED" | "ASK" | "TRYAGAIN" => Self::Moved,
             "CROSSSLOT" => Self::CrossSlot,
             _ if is_envoys(&text) => Self::NotReachable,
+            _ if text.starts_with(UNAUTHENTICATED) => Self::Auth,
             code if is_code(code) => Self::Other(code.to_owned()),
             _ => Self::Other("ERR".to_owned()),
         }
@@ -137,6 +139,10 @@ impl RedisError {
         }
     }
 }
+
+/// What a client that has not logged in gets for a command of more than ten words, as calls of scripts are, instead of
+/// `NOAUTH`: <https://github.com/redis/redis/blob/7.0.15/src/networking.c#L2194>
+const UNAUTHENTICATED: &str = "ERR Protocol error: unauthenticated ";
 
 /// Redis before version 7 wraps an error of a command that a script calls:
 /// `ERR Error running script (call to f_…): @user_script:1: @user_script: 1: -OOM command not allowed …`.
