@@ -1,5 +1,6 @@
 //! What a request asks of each limit that applies to it, and what it comes to in the end.
 
+use serde_json::Value;
 use sluice_core::context;
 use sluice_core::filter::Host;
 use sluice_core::openai::Operation;
@@ -128,7 +129,7 @@ impl Used {
             cached: number(context::CACHED_TOKENS),
             output: number(context::OUTPUT_TOKENS),
         };
-        let reached_provider = host.attribute(&["upstream", "address"]).is_some();
+        let reached_provider = reached_provider(host);
         if is_error || !reached_provider {
             return Self { reached_provider, ..Self::default() };
         }
@@ -145,6 +146,19 @@ impl Used {
             measure => measure.amount(&self.usage, self.price.as_ref()),
         }
     }
+}
+
+/// Whether a provider has got to see the request. Envoy knows its own address in a connection once there is one, not
+/// while it tries; it speaks of the last attempt, and those before are on `fallback`'s list.
+fn reached_provider(host: &dyn Host) -> bool {
+    if host.attribute(&["upstream", "local_address"]).is_some() {
+        return true;
+    }
+    let attempts =
+        context::ATTEMPTS.get(host).and_then(|list| serde_json::from_str::<Vec<Value>>(&list).ok());
+    let verdict =
+        |attempt: &Value| attempt.get("verdict").is_some_and(|verdict| verdict != "connect_failure");
+    attempts.iter().flatten().any(verdict)
 }
 
 /// The price of the model that served, whatever was asked for.

@@ -54,7 +54,7 @@ fn ask(host: &mut FakeHost, config: &Rc<Config>, consumer: &str) -> (TokenLimit,
 
 /// A provider answers with so many tokens of input and output.
 fn serve(host: &mut FakeHost, filter: &mut TokenLimit, tokens: [u64; 2]) {
-    host.set_attribute("upstream.address", "10.0.0.1:443");
+    host.set_attribute("upstream.local_address", "10.0.0.1:443");
     context::METER.set(host, "provider-adapter");
     context::INPUT_TOKENS.set_number(host, tokens[0]);
     context::OUTPUT_TOKENS.set_number(host, tokens[1]);
@@ -204,7 +204,7 @@ fn what_no_provider_served_costs_nothing() {
         assert_eq!(shown(&mut host, &config, "ann", 2)["held"], 1);
         arrive(&mut host, "ann");
         if reached {
-            host.set_attribute("upstream.address", "10.0.0.1:443");
+            host.set_attribute("upstream.local_address", "10.0.0.1:443");
             context::INPUT_TOKENS.set_number(&mut host, 12);
             context::OUTPUT_TOKENS.set_number(&mut host, 5);
         }
@@ -221,6 +221,26 @@ fn what_no_provider_served_costs_nothing() {
 }
 
 #[test]
+fn a_connection_that_fails_is_no_request_but_an_attempt_before_it_is() {
+    let limits = json!([{"name": "requests", "requests": 10, "per_ms": 60_000}]);
+    for (attempts, want) in [
+        ("", 0),
+        (r#"[{"verdict":"connect_failure"}]"#, 0),
+        (r#"[{"verdict":"connect_failure"},{"verdict":"status_503"}]"#, 1),
+        ("[", 0),
+    ] {
+        let (mut host, config) = (FakeHost::default(), config(limits.clone()));
+        let (mut filter, _) = ask(&mut host, &config, "ann");
+        host.set_attribute("upstream.address", "10.0.0.1:443"); // the last one that was tried
+        context::ATTEMPTS.set(&mut host, attempts);
+        host.respond(&[(":status", "502")]);
+        filter.on_response_headers(&mut host, true);
+        filter.on_done(&mut host);
+        assert_eq!(shown(&mut host, &config, "ann", 0)["used"], want, "{attempts}");
+    }
+}
+
+#[test]
 fn a_cost_is_that_of_the_model_that_served() {
     let limits = json!([{"name": "budget", "cost_usd": 1, "per_ms": 60_000, "terminal": true}]);
     for (provider, want) in [("openai", json!(0.000_022)), ("pai", json!(0))] {
@@ -228,7 +248,7 @@ fn a_cost_is_that_of_the_model_that_served() {
         let (mut filter, _) = ask(&mut host, &config, "ann");
         assert_eq!(shown(&mut host, &config, "ann", 0)["held"], json!(0.000_05));
         arrive(&mut host, "ann");
-        host.set_attribute("upstream.address", "10.0.0.1:443");
+        host.set_attribute("upstream.local_address", "10.0.0.1:443");
         context::INPUT_TOKENS.set_number(&mut host, 12);
         context::OUTPUT_TOKENS.set_number(&mut host, 5);
         context::PROVIDER.set(&mut host, provider);
@@ -326,7 +346,7 @@ fn what_asks_no_model_passes() {
 fn an_answer_that_nobody_meters_is_metered_here() {
     let (mut host, config) = (FakeHost::default(), config(tokens()));
     let (mut filter, _) = ask(&mut host, &config, "ann");
-    host.set_attribute("upstream.address", "10.0.0.1:443");
+    host.set_attribute("upstream.local_address", "10.0.0.1:443");
     host.respond(&[(":status", "200"), ("content-type", "application/json")]);
     assert_eq!(filter.on_response_headers(&mut host, false), Next::Watch);
     let body = br#"{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":8,"completion_tokens":3}}"#;
