@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 use sluice_e2e::client;
+use sluice_e2e::gateway::{Gateway, closed_port};
 use sluice_e2e::limits::{self, Running, body, body_with};
+use sluice_e2e::upstream::Upstream;
 use sluice_e2e::wait;
 
 use crate::bed::{NOTHING, ONE, shared, told};
@@ -116,4 +118,39 @@ fn requests_in_flight_are_limited_until_they_end_or_their_client_leaves() {
     }
     second.leave();
     assert_eq!(limits::used(address, &[], model, "two"), 0);
+}
+
+#[test]
+fn a_request_that_no_provider_took_costs_nothing_and_one_that_any_took_is_a_request() {
+    let (nobody, busy) = (closed_port(), Upstream::start("b"));
+    let limits = "
+limits:
+  - {name: calls, by: [model], requests: 10, per: 1h}
+  - {name: tokens, by: [model], total_tokens: 1000, per: 1h}
+  - {name: flight, by: [model], in_flight: 10}
+";
+    let gateway = Gateway::start(&format!(
+        "providers: {{a: {{url: \"http://127.0.0.1:{}/v1\"}}, b: {{url: \"{}\"}}}}
+models:
+  - {{match: \"nobody-*\", targets: [{{provider: a}}]}}
+  - {{match: \"busy-first-*\", targets: [{{provider: b}}], fallback: [{{provider: a}}]}}
+  - {{match: \"busy-last-*\", targets: [{{provider: a}}], fallback: [{{provider: b}}]}}
+retry: {{per_target: 1, backoff: 1ms}}{limits}",
+        nobody.number(),
+        busy.url()
+    ));
+    for (name, requests) in [("nobody", 0), ("busy-first", 1), ("busy-last", 1)] {
+        for stream in [false, true] {
+            let model = format!("{name}-{stream}");
+            let members = json!({"stream": stream, "x_mock": {"b": {"status": 503}}});
+            let reply = gateway.chat(&body_with(&model, &members));
+            assert!([502, 503].contains(&reply.status), "{}", reply.text());
+            let used = |limit| limits::used(gateway.address(), &[], &model, limit);
+            assert_eq!(
+                ["calls", "tokens", "flight"].map(used),
+                [requests, 0, 0].map(|n| json!(n)),
+                "{model}"
+            );
+        }
+    }
 }

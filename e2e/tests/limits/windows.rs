@@ -11,8 +11,8 @@ use sluice_e2e::wait;
 
 const LIMITS: &str = "
 limits:
-  - {name: calls, by: [model], models: \"gpt-calls*\", requests: 3, per: 3s}
-  - {name: tokens, by: [model], models: \"gpt-tokens*\", total_tokens: 40, per: 3s}
+  - {name: calls, by: [model], models: \"gpt-calls*\", requests: 3, per: 2s}
+  - {name: tokens, by: [model], models: \"gpt-tokens*\", total_tokens: 40, per: 2s}
   - {name: debt, by: [model], models: \"gpt-debt*\", total_tokens: 30, per: 1s}
 ";
 
@@ -35,34 +35,33 @@ impl Refusal {
     }
 }
 
-/// Asks until admitted; returns the refusals, and when the request that was admitted was sent and answered.
-fn ask_until_admitted(bed: &Bed, model: &str) -> (Vec<Refusal>, Instant, Instant) {
+/// Asks until admitted; returns the refusals, and when it was.
+fn ask_until_admitted(bed: &Bed, model: &str) -> (Vec<Refusal>, Instant) {
     let mut refusals = Vec::new();
-    let (sent, came) = wait::until("the limit to free", || {
+    let came = wait::until("the limit to free", || {
         let sent = Instant::now();
         let reply = bed.gateway.chat(&body_with(model, &json!({})));
         let came = Instant::now();
         if reply.status == 200 {
-            return Some((sent, came));
+            return Some(came);
         }
         assert_eq!(reply.code(), "rate_limit_exceeded");
         refusals.push(Refusal { reply, sent, came });
         None
     });
-    (refusals, sent, came)
+    (refusals, came)
 }
 
 #[test]
 fn retry_after_is_correct_to_the_second_and_retry_after_ms_to_the_millisecond() {
     let bed = Bed::start(&Options::default(), LIMITS);
-    for (model, limit, fits) in
-        [("gpt-calls-a", "calls", 3), ("gpt-tokens-a", "tokens", 2), ("gpt-calls-b", "calls", 3)]
-    {
+    for (model, limit, fits) in [("gpt-calls", "calls", 3), ("gpt-tokens", "tokens", 2)] {
+        let began = Instant::now();
         for _ in 0..fits {
             assert_eq!(bed.gateway.chat(&body_with(model, &json!({}))).status, 200);
         }
         limits::used(bed.gateway.address(), &[], model, limit);
-        let (refusals, sent, came) = ask_until_admitted(&bed, model);
+        let (refusals, came) = ask_until_admitted(&bed, model);
         let tick = Duration::from_millis(1);
         for refusal in &refusals {
             assert!(came + tick > refusal.sent + refusal.ms(), "admitted before the time that was named");
@@ -71,15 +70,13 @@ fn retry_after_is_correct_to_the_second_and_retry_after_ms_to_the_millisecond() 
                     && refusal.seconds() < refusal.ms() + Duration::from_secs(1)
             );
         }
-        let late = refusals.iter().filter(|refusal| refusal.came > sent).count();
-        assert_eq!(late, 0);
         let last = refusals.last().expect("a refusal");
         assert!(last.sent < last.came + last.ms(), "refused after the time that was named");
         for earlier in &refusals {
             assert!(last.sent <= earlier.came + earlier.ms() + tick, "refused though it should have freed");
         }
-        let first = &refusals[0];
-        assert!(first.ms() > Duration::from_millis(2_000) && first.ms() <= Duration::from_millis(3_050));
+        assert!(came >= began + Duration::from_secs(2), "a window that slides");
+        assert!(refusals[0].ms() <= Duration::from_millis(2_034), "and a 60th of it");
     }
 }
 
@@ -106,7 +103,7 @@ fn debt_is_paid_window_by_window_and_not_forgiven() {
         seen.is_sorted_by(|a, b| a > b) && seen.iter().all(|level| [75, 45, 15, 0].contains(level)),
         "{seen:?}"
     );
-    let (refusals, ..) = ask_until_admitted(&bed, model);
+    let (refusals, _) = ask_until_admitted(&bed, model);
     assert_eq!(refusals.len(), 0, "all is paid");
 }
 
@@ -118,7 +115,7 @@ fn who_is_in_debt_is_refused_until_there_is_room() {
     let members = json!({"x_mock": {"*": {"events": 64}}});
     assert_eq!(bed.gateway.chat(&body_with(model, &members)).status, 200);
     limits::used(bed.gateway.address(), &[], model, "debt");
-    let (refusals, ..) = ask_until_admitted(&bed, model);
+    let (refusals, _) = ask_until_admitted(&bed, model);
     assert!(
         began.elapsed() >= Duration::from_secs(3),
         "15 are still owed in the third second, and 16 are asked for"
