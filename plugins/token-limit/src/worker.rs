@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher as _;
 
 use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Host};
-use sluice_core::redis::{Call, Options, Outcome, Redis, Script, Unavailable};
+use sluice_core::redis::{Call, Options, Outcome, Redis, RedisError, Script, Unavailable};
 use sluice_core::window::Window;
 
 use crate::config::{OnError, RawRedis};
@@ -156,12 +156,11 @@ impl Worker {
         }
     }
 
-    fn send(&self, host: &mut dyn Host, mut settlement: Settlement) -> Result<(), Settlement> {
+    fn send(&self, host: &mut dyn Host, settlement: Settlement) -> Result<(), Settlement> {
         let Ok(call) = self.redis.call_detached(host, vec![settlement.invocation().command(&self.script)])
         else {
             return Err(settlement);
         };
-        settlement.sent = true;
         self.under_way.borrow_mut().insert(call.id(), (call, Task::Settle(settlement)));
         Ok(())
     }
@@ -174,15 +173,15 @@ impl Worker {
         reply: Result<CalloutReply, CalloutError>,
     ) {
         let Some((call, task)) = self.under_way.borrow_mut().remove(&id) else { return };
-        let taken = match call.read(&self.redis, host, reply) {
+        let outcome = match call.read(&self.redis, host, reply) {
             Outcome::Again(call) => {
                 self.under_way.borrow_mut().insert(call.id(), (call, task));
                 return;
             }
-            Outcome::Done(results) => results.first().is_some_and(Result::is_ok),
-            Outcome::Failed(_) => false,
+            outcome => outcome,
         };
-        if let (false, Task::Settle(settlement)) = (taken, task) {
+        if let (false, Task::Settle(mut settlement)) = (is_taken(&outcome), task) {
+            settlement.sent |= !is_untouched(&outcome);
             wait(host, settlement);
         }
     }
@@ -202,6 +201,32 @@ impl Worker {
     }
 }
 
+/// What is under way may not arrive, for nobody hears of its end any more: it waits for the next configuration.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        for (_, (_, task)) in self.under_way.borrow_mut().drain() {
+            if let Task::Settle(settlement) = task {
+                // While the thread ends there is nowhere to wait.
+                let _ = WAITING.try_with(|waiting| {
+                    waiting.borrow_mut().push_back(Settlement { sent: true, ..settlement });
+                });
+            }
+        }
+    }
+}
+
+/// Whether the script has answered; a server of another kind may answer anything.
+fn is_taken(outcome: &Outcome) -> bool {
+    let Outcome::Done(results) = outcome else { return false };
+    matches!(results.first(), Some(Ok(reply)) if store::parse(reply, &[]).is_some())
+}
+
+/// Whether Redis certainly has not run the script: it said so. No answer, and one of Envoy's, say nothing.
+fn is_untouched(outcome: &Outcome) -> bool {
+    let Outcome::Failed(Unavailable::Refused(error)) = outcome else { return false };
+    *error != RedisError::NotReachable
+}
+
 fn wait(host: &mut dyn Host, settlement: Settlement) {
     WAITING.with_borrow_mut(|waiting| {
         if waiting.len() >= MAX_WAITING {
@@ -218,3 +243,6 @@ fn wake_for_waiting(host: &mut dyn Host) {
         host.wake_detached_after(RETRY_MS);
     }
 }
+
+#[cfg(test)]
+mod tests;
