@@ -104,10 +104,11 @@ impl ModelRouter {
             return Next::Pass;
         }
         let facts = RequestFacts { model, input_tokens, ..RequestFacts::default() };
-        match route::send(host, &self.config, &self.headers, &facts) {
-            Ok(()) => Next::Pass,
-            Err(refusal) => refusal.reply(host),
+        if let Err(refusal) = route::send(host, &self.config, &self.headers, &facts) {
+            return refusal.reply(host);
         }
+        route::stay(host);
+        Next::Pass
     }
 
     fn list(&self, host: &dyn Host) -> String {

@@ -67,6 +67,12 @@ pub(crate) fn send(
     Ok(())
 }
 
+/// Takes back where the request goes, and leaves the facts: whoever answers it is a filter. Where there is none, no
+/// provider is asked what no limit counts.
+pub(crate) fn stay(host: &mut dyn Host) {
+    host.remove_header(Side::Request, CLUSTER_HEADER);
+}
+
 fn publish(host: &mut dyn Host, model: &str, facts: &RequestFacts) {
     context::MODEL.set(host, model);
     context::STREAM.set(host, if facts.stream { "true" } else { "false" });

@@ -396,6 +396,7 @@ fn limits_are_shown_by_the_next_filter_where_there_are_some() {
         let mut host = FakeHost::with_request(&[(":method", "GET"), (":path", path)]);
         let next = ModelRouter::new(Rc::new(config)).on_request_headers(&mut host, true);
         let status = if let Next::Reply(reply) = next { reply.status } else { 200 };
+        assert_eq!(host.header(Side::Request, "x-ai-cluster"), None, "no provider is asked");
         (status, facts(&host, &[context::MODEL, context::RULE, context::INPUT_ESTIMATE]).join(" "))
     };
     let of_model = "/v1/limits?x=1&model=openai%2Fo1&input_tokens=7";

@@ -13,10 +13,10 @@ use crate::reservation::Answer;
 use crate::store::{self, Standing, local};
 use crate::worker::Worker;
 
-/// Whether a request asks for its limits.
+/// Whether a request asks for its limits; by `HEAD`, for the head of the answer.
 pub(crate) fn is_asked(headers: &Headers) -> bool {
     let path = headers.text(":path").and_then(|path| path.split(['?', '#']).next());
-    headers.text(":method") == Some("GET") && matches!(path, Some("/v1/limits" | "/limits"))
+    matches!(headers.text(":method"), Some("GET" | "HEAD")) && matches!(path, Some("/v1/limits" | "/limits"))
 }
 
 /// Which buckets are asked about.
@@ -82,4 +82,25 @@ fn shown(limit: &Limit, standing: &Standing) -> Value {
         add("resets_in_ms", standing.resets_in_ms.into());
     }
     shown.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_reading_the_limits_asks_for_them() {
+        for (method, path, want) in [
+            ("GET", "/v1/limits", true),
+            ("GET", "/limits?model=m", true),
+            ("HEAD", "/v1/limits?model=m", true),
+            ("POST", "/v1/limits", false),
+            ("HEAD", "/v1/limits/m", false),
+            ("HEAD", "/v1/models", false),
+        ] {
+            let pair = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+            let headers = Headers::new(vec![pair(":method", method), pair(":path", path)]);
+            assert_eq!(is_asked(&headers), want, "{method} {path}");
+        }
+    }
 }
