@@ -154,8 +154,7 @@ impl Scan {
                 reader.object(|reader, key| self.part(reader, key, inner, media))
             }
             Some(Kind::String) => {
-                let text = reader.string()?.raw;
-                self.add(if text.starts_with(b"data:") { 0 } else { text.len() });
+                self.add(reader.string()?.raw.len());
                 Ok(())
             }
             _ => {
@@ -177,12 +176,23 @@ impl Scan {
             self.facts.images |= is_one_of(reader.string()?, &IMAGE_PARTS);
             return Ok(());
         }
+        if media && holds_data(key) && reader.kind() == Some(Kind::String) {
+            let value = reader.string()?.raw;
+            self.add(if value.starts_with(b"data:") { 0 } else { value.len() });
+            return Ok(());
+        }
         self.text(reader, depth, media)
     }
 
     fn add(&mut self, bytes: usize) {
         self.text_bytes = self.text_bytes.saturating_add(bytes);
     }
+}
+
+/// Whether a value that begins with `data:` is a file there: `file_data`, `video_url`. Anywhere else it is text, which
+/// anybody can let begin so.
+fn holds_data(key: Str<'_>) -> bool {
+    [&b"url"[..], b"data"].iter().any(|end| key.raw.ends_with(end))
 }
 
 fn is_one_of(text: Str<'_>, names: &[&str]) -> bool {

@@ -54,6 +54,22 @@ fn a_request_is_measured_without_its_media() {
 }
 
 #[test]
+fn text_that_begins_like_a_file_is_text() {
+    let (text, file) = ("x".repeat(40), format!("data:video/mp4;base64,{}", "A".repeat(4000)));
+    let uri = format!("data:{text}");
+    for (body, tokens) in [
+        (json!({"messages": [{"content": [{"type": "video_url", "video_url": {"url": file}}]}]}), 0),
+        (json!({"input": [{"content": [{"type": "input_file", "file_data": file}]}]}), 0),
+        (json!({"input": [{"content": [{"type": "input_file", "file_data": text}]}]}), 10),
+        (json!({"messages": [{"content": uri}]}), 12),
+        (json!({"input": [uri], "prompt": uri, "system": uri}), 34),
+        (json!({"messages": [{"content": [{"type": "text", "text": uri}]}]}), 12),
+    ] {
+        assert_eq!(scan(body.to_string().as_bytes()).unwrap().input_tokens, tokens, "{body}");
+    }
+}
+
+#[test]
 fn the_output_cap_has_three_names() {
     for (body, want) in [
         (r#"{"max_tokens":5}"#, Some(5)),
