@@ -10,7 +10,10 @@ use super::{Gateway, binary, complete, replace};
 use crate::envoy;
 use crate::ports::Port;
 use crate::process::Process;
-use crate::wait;
+
+/// How long a start may take unless told: every worker compiles the plugins, which takes seconds where other tests and
+/// builds run.
+const START: Duration = Duration::from_secs(60);
 
 /// How to start a gateway.
 #[derive(Clone, Debug)]
@@ -24,7 +27,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let (environment, files) = (Vec::new(), Vec::new());
-        Self { concurrency: 1, environment, files, patience: wait::PATIENCE }
+        Self { concurrency: 1, environment, files, patience: START }
     }
 }
 
@@ -50,7 +53,7 @@ impl Options {
         self
     }
 
-    /// How long it may take until it is ready; [`wait::PATIENCE`] unless told.
+    /// How long it may take until it is ready; a minute unless told.
     #[must_use]
     pub const fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;

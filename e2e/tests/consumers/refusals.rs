@@ -180,7 +180,9 @@ fn a_caller_is_refused_before_any_body_is_read() {
             row.query
         );
         client.write(head.as_bytes()).expect("the head of a request");
-        assert_refused(&row, &client.read().expect("an answer before the body"));
+        let reply = client.read().expect("an answer before the body");
+        assert_refused(&row, &reply);
+        assert_eq!(reply.header("connection"), Some("close"), "nobody waits for that body");
     }
 }
 
