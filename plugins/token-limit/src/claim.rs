@@ -124,8 +124,10 @@ impl Used {
     /// provider charges for; what an attempt that failed has published does not count.
     pub(crate) fn of(host: &mut dyn Host, config: &Config, is_error: bool) -> Self {
         let number = |fact: context::Fact| fact.number(host).unwrap_or(0);
+        // Of an answer that nobody metered, and of one that the client did not wait for, the provider has read the input.
+        let input = context::INPUT_TOKENS.number(host);
         let usage = Usage {
-            input: number(context::INPUT_TOKENS),
+            input: input.unwrap_or_else(|| number(context::INPUT_ESTIMATE)),
             cached: number(context::CACHED_TOKENS),
             output: number(context::OUTPUT_TOKENS),
         };

@@ -221,6 +221,29 @@ fn what_no_provider_served_costs_nothing() {
 }
 
 #[test]
+fn a_client_that_does_not_wait_for_the_answer_pays_for_its_input() {
+    let limits = json!([{"name": "tokens", "total_tokens": 1000, "per_ms": 60_000}]);
+    for (reached, status, want) in [
+        (true, None, 10),
+        (true, Some("200"), 10), // of a kind that nobody meters
+        (true, Some("504"), 0),
+        (false, None, 0),
+    ] {
+        let (mut host, config) = (FakeHost::default(), config(limits.clone()));
+        let (mut filter, _) = ask(&mut host, &config, "ann");
+        if reached {
+            host.set_attribute("upstream.local_address", "10.0.0.1:443");
+        }
+        if let Some(status) = status {
+            host.respond(&[(":status", status), ("content-type", "audio/mpeg")]);
+            filter.on_response_headers(&mut host, true);
+        }
+        filter.on_done(&mut host);
+        assert_eq!(shown(&mut host, &config, "ann", 0)["used"], want, "{reached} {status:?}");
+    }
+}
+
+#[test]
 fn a_connection_that_fails_is_no_request_but_an_attempt_before_it_is() {
     let limits = json!([{"name": "requests", "requests": 10, "per_ms": 60_000}]);
     for (attempts, want) in [
