@@ -2,9 +2,7 @@
 
 use serde_json::{Value, json};
 use sluice_e2e::client;
-use sluice_e2e::gateway::{Gateway, closed_port};
 use sluice_e2e::limits::{self, Running, body, body_with};
-use sluice_e2e::upstream::Upstream;
 use sluice_e2e::wait;
 
 use crate::bed::{NOTHING, ONE, shared, told};
@@ -79,7 +77,7 @@ fn a_request_that_anybody_refuses_costs_nothing() {
     let worker = [("authorization", "Bearer sk-worker")];
     let refused = |body: &Value, headers: &[(&str, &str)]| limits::chat(address, headers, body).status;
     assert_eq!(refused(&body("llama-none"), &[]), 404);
-    assert_eq!(refused(&body("gpt-small-worker"), &worker), 403);
+    assert_eq!(refused(&body("gpt-small-worker"), &worker), 403, "another model");
     assert_eq!(refused(&body("gpt-all-refused"), &[("authorization", "Bearer sk-nobody")]), 401);
     let large = body_with("gpt-all-refused", &json!({"user": "x".repeat(70_000)}));
     assert_eq!(refused(&large, &[]), 413);
@@ -122,35 +120,15 @@ fn requests_in_flight_are_limited_until_they_end_or_their_client_leaves() {
 
 #[test]
 fn a_request_that_no_provider_took_costs_nothing_and_one_that_any_took_is_a_request() {
-    let (nobody, busy) = (closed_port(), Upstream::start("b"));
-    let limits = "
-limits:
-  - {name: calls, by: [model], requests: 10, per: 1h}
-  - {name: tokens, by: [model], total_tokens: 1000, per: 1h}
-  - {name: flight, by: [model], in_flight: 10}
-";
-    let gateway = Gateway::start(&format!(
-        "providers: {{a: {{url: \"http://127.0.0.1:{}/v1\"}}, b: {{url: \"{}\"}}}}
-models:
-  - {{match: \"nobody-*\", targets: [{{provider: a}}]}}
-  - {{match: \"busy-first-*\", targets: [{{provider: b}}], fallback: [{{provider: a}}]}}
-  - {{match: \"busy-last-*\", targets: [{{provider: a}}], fallback: [{{provider: b}}]}}
-retry: {{per_target: 1, backoff: 1ms}}{limits}",
-        nobody.number(),
-        busy.url()
-    ));
+    let bed = shared();
     for (name, requests) in [("nobody", 0), ("busy-first", 1), ("busy-last", 1)] {
         for stream in [false, true] {
             let model = format!("{name}-{stream}");
             let members = json!({"stream": stream, "x_mock": {"b": {"status": 503}}});
-            let reply = gateway.chat(&body_with(&model, &members));
+            let reply = bed.chat(&model, &members);
             assert!([502, 503].contains(&reply.status), "{}", reply.text());
-            let used = |limit| limits::used(gateway.address(), &[], &model, limit);
-            assert_eq!(
-                ["calls", "tokens", "flight"].map(used),
-                [requests, 0, 0].map(|n| json!(n)),
-                "{model}"
-            );
+            assert_eq!(bed.used_of(&model, "requests"), requests, "{model}");
+            assert_eq!(bed.used_of(&model, "flight"), 0, "{model}");
         }
     }
 }

@@ -1,33 +1,27 @@
 //! No overshoot by parallelism: what is admitted together fits together.
 
 use serde_json::{Value, json};
-use sluice_e2e::bed::{Bed, model};
-use sluice_e2e::gateway::Options;
 use sluice_e2e::limits::{self, INPUT, TOKENS, body, body_with};
 
-use crate::bed::shared;
+use crate::bed::{Limited, shared};
 
 const REQUESTS: usize = 200;
 
-fn gateway(limits: &str) -> Bed {
-    Bed::start(&Options::default().workers(2), &format!("limits:\n{limits}"))
-}
-
-/// What is used of `tokens` by requests to `model`.
-fn used(bed: &Bed, model: &str) -> u64 {
-    limits::used(bed.gateway.address(), &[], model, "tokens").as_u64().expect("tokens")
+/// Tokens used of the limit called `name` by requests to `model`.
+fn used(bed: &Limited, model: &str, name: &str) -> u64 {
+    bed.used_of(model, name).as_u64().expect("tokens")
 }
 
 #[test]
 fn of_200_parallel_requests_exactly_those_are_admitted_that_the_limit_pays_for() {
-    let bed = gateway("  - {name: tokens, by: [model], total_tokens: 160, per: 1h}");
+    let bed = shared();
     for (name, stream, delay_ms) in [("slow", true, 300), ("fast", false, 0), ("faster", true, 0)] {
-        let model = model(name);
+        let model = format!("gpt-ten-{name}");
         let members = json!({"stream": stream, "x_mock": {"*": {"delay_ms": delay_ms}}});
         let replies = limits::at_once(bed.gateway.address(), REQUESTS, |_| body_with(&model, &members));
         assert_eq!((limits::count(&replies, 200), limits::count(&replies, 429)), (10, 190), "{name}");
         assert_eq!(bed.providers[0].tagged(&model).len(), 10);
-        assert_eq!(used(&bed, &model), 160, "what the ledger says is what was used");
+        assert_eq!(used(&bed, &model, "ten"), 160, "what the ledger says is what was used");
         let late = limits::chat(bed.gateway.address(), &[], &body(&model));
         assert_eq!((late.status, late.code().as_str()), (429, "rate_limit_exceeded"));
     }
@@ -37,31 +31,31 @@ fn of_200_parallel_requests_exactly_those_are_admitted_that_the_limit_pays_for()
 fn with_estimates_too_low_the_limit_is_exceeded_by_no_more_than_their_error() {
     const EVENTS: u64 = 400;
     const GUESS: u64 = INPUT + 256; // of a model that has not answered yet; the next ones are higher
-    let bed = gateway("  - {name: tokens, by: [model], total_tokens: 2670, per: 1h}");
-    let model = model("low");
+    let bed = shared();
+    let model = "gpt-low";
     let script = json!({"*": {"delay_ms": 500, "events": EVENTS}});
     let members = json!({"stream": true, "max_tokens": null, "x_mock": script});
-    let replies = limits::at_once(bed.gateway.address(), REQUESTS, |_| body_with(&model, &members));
+    let replies = limits::at_once(bed.gateway.address(), REQUESTS, |_| body_with(model, &members));
     let admitted = u64::try_from(limits::count(&replies, 200)).expect("few");
     assert!((1..=2670 / GUESS).contains(&admitted), "{admitted} admitted");
-    let used = used(&bed, &model);
+    let used = used(&bed, model, "low");
     assert_eq!(used, admitted * (INPUT + EVENTS), "true usage, debt included");
     assert!(used <= 2670 + admitted * (EVENTS + INPUT - GUESS), "{used}");
-    assert_eq!(limits::chat(bed.gateway.address(), &[], &body(&model)).status, 429);
+    assert_eq!(limits::chat(bed.gateway.address(), &[], &body(model)).status, 429);
 }
 
 #[test]
 fn with_estimates_too_high_the_limit_is_never_exceeded_and_what_was_spared_can_be_used() {
-    let bed = gateway("  - {name: tokens, by: [model], total_tokens: 600, per: 1h}");
-    let model = model("high");
+    let bed = shared();
+    let model = "gpt-high";
     let members = json!({"stream": true, "max_tokens": null, "x_mock": {"*": {"delay_ms": 100}}});
-    let ask = || limits::at_once(bed.gateway.address(), 40, |_| body_with(&model, &members));
+    let ask = || limits::at_once(bed.gateway.address(), 40, |_| body_with(model, &members));
     let first = u64::try_from(limits::count(&ask(), 200)).expect("few");
     assert!(first >= 2, "two guesses fit");
-    assert_eq!(used(&bed, &model), first * TOKENS);
+    assert_eq!(used(&bed, model, "high"), first * TOKENS);
     let second = u64::try_from(limits::count(&ask(), 200)).expect("few");
     assert!(second > 2, "an answer has taught how long answers are: {second}");
-    let used = used(&bed, &model);
+    let used = used(&bed, model, "high");
     assert_eq!(used, (first + second) * TOKENS);
     assert!(used <= 600);
 }
@@ -94,21 +88,15 @@ fn the_first_request_on_a_fresh_small_limit_is_never_refused_for_its_estimate() 
 
 #[test]
 fn a_request_that_one_limit_refuses_takes_nothing_from_the_others() {
-    let bed = gateway(
-        "  - {name: wide, total_tokens: 1000000, per: 1h}
-  - {name: calls, requests: 1000000, per: 1h}
-  - {name: flight, in_flight: 1000}
-  - {name: tokens, by: [model], total_tokens: 160, per: 1h}
-  - {name: narrow, by: [model], requests: 3, per: 1h}",
-    );
+    let bed = shared();
     let address = bed.gateway.address();
-    let models = [model("one"), model("two"), model("three")];
-    let replies = limits::at_once(address, REQUESTS, |n| body(&models[n % 3]));
+    let models = ["gpt-many-1", "gpt-many-2", "gpt-many-3"];
+    let replies = limits::at_once(address, REQUESTS, |n| body(models[n % 3]));
     let admitted = limits::count(&replies, 200);
     assert_eq!((admitted, limits::count(&replies, 429)), (9, 191));
-    let of = |name: &str| limits::used(address, &[], &models[0], name);
-    assert_eq!([of("wide"), of("calls"), of("flight")], [json!(144), json!(9), json!(0)]);
+    let of = |name: &str| bed.used_of(models[0], name);
+    assert_eq!([of("wide"), of("calls"), of("now")], [json!(144), json!(9), json!(0)]);
     assert_eq!([of("tokens"), of("narrow")], [json!(48), json!(3)]);
-    let shown: Vec<Value> = limits::shown(address, &[], &models[0]);
+    let shown: Vec<Value> = limits::shown(address, &[], models[0]);
     assert!(shown.iter().all(|limit| limit["held"] == 0), "{shown:?}");
 }

@@ -3,18 +3,11 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use sluice_e2e::bed::Bed;
 use sluice_e2e::client::Reply;
-use sluice_e2e::gateway::Options;
 use sluice_e2e::limits::{self, body_with};
 use sluice_e2e::wait;
 
-const LIMITS: &str = "
-limits:
-  - {name: calls, by: [model], models: \"gpt-calls*\", requests: 3, per: 2s}
-  - {name: tokens, by: [model], models: \"gpt-tokens*\", total_tokens: 40, per: 2s}
-  - {name: debt, by: [model], models: \"gpt-debt*\", total_tokens: 30, per: 1s}
-";
+use crate::bed::{Limited, shared};
 
 /// A refusal, with the moments between which it was made and when it said that asking again would help.
 struct Refusal {
@@ -36,7 +29,7 @@ impl Refusal {
 }
 
 /// Asks until admitted; returns the refusals, and when it was.
-fn ask_until_admitted(bed: &Bed, model: &str) -> (Vec<Refusal>, Instant) {
+fn ask_until_admitted(bed: &Limited, model: &str) -> (Vec<Refusal>, Instant) {
     let mut refusals = Vec::new();
     let came = wait::until("the limit to free", || {
         let sent = Instant::now();
@@ -54,8 +47,8 @@ fn ask_until_admitted(bed: &Bed, model: &str) -> (Vec<Refusal>, Instant) {
 
 #[test]
 fn retry_after_is_correct_to_the_second_and_retry_after_ms_to_the_millisecond() {
-    let bed = Bed::start(&Options::default(), LIMITS);
-    for (model, limit, fits) in [("gpt-calls", "calls", 3), ("gpt-tokens", "tokens", 2)] {
+    let bed = shared();
+    for (model, limit, fits) in [("gpt-three", "three", 3), ("gpt-forty", "forty", 2)] {
         let began = Instant::now();
         for _ in 0..fits {
             assert_eq!(bed.gateway.chat(&body_with(model, &json!({}))).status, 200);
@@ -82,8 +75,8 @@ fn retry_after_is_correct_to_the_second_and_retry_after_ms_to_the_millisecond() 
 
 #[test]
 fn debt_is_paid_window_by_window_and_not_forgiven() {
-    let bed = Bed::start(&Options::default(), LIMITS);
-    let model = "gpt-debt";
+    let bed = shared();
+    let model = "gpt-debt-1";
     let began = Instant::now();
     let members = json!({"x_mock": {"*": {"events": 64}}});
     assert_eq!(bed.gateway.chat(&body_with(model, &members)).status, 200);
@@ -109,8 +102,8 @@ fn debt_is_paid_window_by_window_and_not_forgiven() {
 
 #[test]
 fn who_is_in_debt_is_refused_until_there_is_room() {
-    let bed = Bed::start(&Options::default(), LIMITS);
-    let model = "gpt-debt";
+    let bed = shared();
+    let model = "gpt-debt-2";
     let began = Instant::now();
     let members = json!({"x_mock": {"*": {"events": 64}}});
     assert_eq!(bed.gateway.chat(&body_with(model, &members)).status, 200);
