@@ -26,8 +26,8 @@ fn consumers() -> String {
     text
 }
 
-/// How long `sluice check` takes over `yaml`.
-fn check(yaml: &str) -> Duration {
+/// `sluice check` finds no mistake in `yaml`, and is done in time.
+fn check(yaml: &str) {
     let folder = tempfile::TempDir::new().expect("a folder");
     let file = folder.path().join("gateway.yaml");
     std::fs::write(&file, format!("version: 1\n{yaml}")).expect("a file");
@@ -38,7 +38,6 @@ fn check(yaml: &str) -> Duration {
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(output.status.success(), "{}", said.lines().take(20).collect::<String>());
     assert!(took < CHECK, "checked in {took:?}");
-    took
 }
 
 #[test]
@@ -49,11 +48,8 @@ fn a_hundred_thousand_consumers_are_checked_started_and_told_apart() {
         providers(&a, &b),
         consumers()
     );
-    let checked = check(&yaml);
-    let began = Instant::now();
+    check(&yaml);
     let gateway = Options::default().patience(START).start(&yaml);
-    let started = began.elapsed();
-    println!("checked in {checked:?}, started in {started:?}");
     for n in [0, MANY / 2, MANY / 2 + 1, MANY - 1] {
         let name = format!("member-{n:06}");
         assert_eq!(ask_as(&gateway, &name, &name).status, 200);

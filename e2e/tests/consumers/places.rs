@@ -76,7 +76,8 @@ fn a_consumer_is_shown_the_models_that_it_may_use() {
             .filter_map(|model| model["id"].as_str())
             .collect();
         let mut want = want;
-        (ids.sort_unstable(), want.sort_unstable());
+        ids.sort_unstable();
+        want.sort_unstable();
         assert_eq!(ids, want, "{name}");
         for (model, is_shown) in [("small-1", true), ("large-1", name != "small")] {
             let path = format!("/v1/models/{model}");
