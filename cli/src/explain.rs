@@ -137,7 +137,7 @@ pub fn explain(
         explanation.served = None;
     }
     if explanation.served.is_some() && !gateway.limits.is_empty() {
-        let rule = router.rules.get(explanation.passed.len()).map(|rule| rule.name.as_str());
+        let rule = router.rules.get(explanation.passed.len());
         let subject = limits::subject(question, &explanation.caller, rule, call.headers(&identity));
         explanation.limits = limits::look(&*config::<TokenLimit>(&rendered, options)?, &subject);
     }

@@ -282,6 +282,17 @@ fn every_limit_says_whether_it_applies_and_to_which_bucket() {
 }
 
 #[test]
+fn a_limit_looks_at_a_model_with_and_without_its_prefix() {
+    let limits = limited(&ask("openai/gpt-4-mini", &[])).limits;
+    assert_eq!((limits[2].name.as_str(), &limits[2].outside), ("mini", &None));
+    assert!(
+        limits[0].bucket.contains(&("model".to_owned(), "gpt-4-mini".to_owned())),
+        "{:?}",
+        limits[0].bucket
+    );
+}
+
+#[test]
 fn limits_stand_in_the_json_and_not_where_the_request_is_refused() {
     let known = Question { key: Some("sk-app-0123456789abc".into()), ..ask("gpt-4o", &[("x-team", "s")]) };
     let json = limited(&known).to_json();

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use model_router::config::Rule;
+use model_router::rules::base_model;
 use serde_json::Number;
 use sluice_core::filter::Headers;
 use sluice_core::when::Content;
@@ -37,7 +39,7 @@ pub struct Limit {
 pub(super) fn subject(
     question: &Question,
     caller: &super::Caller,
-    rule: Option<&str>,
+    rule: Option<&Rule>,
     headers: Vec<(String, Vec<u8>)>,
 ) -> Subject {
     Subject {
@@ -45,7 +47,8 @@ pub(super) fn subject(
         tier: caller.tier.clone(),
         key: caller.key_id.clone(),
         model: Some(question.model.clone()),
-        rule: rule.map(str::to_owned),
+        base_model: rule.map(|rule| base_model(rule, &question.model).to_owned()),
+        rule: rule.map(|rule| rule.name.clone()),
         ip: Some(question.from.to_canonical().to_string()),
         headers: Headers::new(headers),
         content: Content {

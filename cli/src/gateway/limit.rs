@@ -19,7 +19,8 @@ pub struct Limit {
     pub name: String,
     /// What gets a bucket of its own, each once; empty: one bucket for all.
     pub by: Vec<By>,
-    /// Globs, of which the model as asked must match one; empty: every model.
+    /// Globs, of which the model as asked, with or without the prefix that its rule takes off, must match one; empty:
+    /// every model.
     pub models: Vec<String>,
     /// What else must hold.
     pub when: When,
@@ -42,7 +43,7 @@ pub enum By {
     Tier,
     /// The caller's key.
     Key,
-    /// The model as asked.
+    /// The model as asked, without the prefix that its rule takes off.
     Model,
     /// The rule that routes.
     Rule,

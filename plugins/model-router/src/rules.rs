@@ -59,7 +59,8 @@ pub fn mismatch<'a>(
 }
 
 /// The model without the rule's prefix; as it is, if nothing else would be left.
-fn base_model<'a>(rule: &Rule, model: &'a str) -> &'a str {
+#[must_use]
+pub fn base_model<'a>(rule: &Rule, model: &'a str) -> &'a str {
     let stripped = rule.strip_prefix.as_deref().and_then(|prefix| model.strip_prefix(prefix));
     stripped.filter(|rest| !rest.is_empty()).unwrap_or(model)
 }

@@ -44,7 +44,7 @@ pub struct RawLimit {
     /// What gets a bucket of its own: `consumer`, `tier`, `key`, `model`, `rule`, `ip`, `header:<name>`. None: one
     /// bucket for all.
     pub by: Vec<String>,
-    /// Globs on the model as asked; none: every model.
+    /// Globs on the model as asked, with or without the prefix that its rule takes off; none: every model.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<String>,
     /// Conditions; all must hold.
@@ -133,7 +133,7 @@ pub struct Limit {
     pub name: String,
     /// What gets a bucket of its own, in a fixed order.
     pub by: Vec<Dimension>,
-    /// Globs on the model as asked; `None`: every model.
+    /// Globs on the model as asked, with or without the prefix that its rule takes off; `None`: every model.
     pub models: Option<GlobSet>,
     /// Conditions; all must hold.
     pub when: When,
@@ -158,7 +158,7 @@ pub enum Dimension {
     Tier,
     /// The caller's key.
     Key,
-    /// The model as asked.
+    /// The model as asked, without the prefix that its rule takes off.
     Model,
     /// The rule that routes.
     Rule,

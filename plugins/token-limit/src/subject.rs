@@ -20,6 +20,8 @@ pub struct Subject {
     pub key: Option<String>,
     /// Model as asked.
     pub model: Option<String>,
+    /// The same without the prefix that its rule takes off; `None`: there is none.
+    pub base_model: Option<String>,
     /// The rule that routes.
     pub rule: Option<String>,
     /// The client's address, without port.
@@ -57,6 +59,7 @@ impl Subject {
             tier: fact(context::TIER, needs(&Dimension::Tier) || when(|limit| limit.when.tier.is_some())),
             key: fact(context::KEY_ID, needs(&Dimension::Key)),
             model: context::MODEL.get(host),
+            base_model: context::BASE_MODEL.get(host),
             rule: fact(context::RULE, needs(&Dimension::Rule)),
             ip: needs(&Dimension::Ip).then(|| client_address(host)).flatten(),
             headers,
@@ -74,7 +77,8 @@ impl Subject {
             Dimension::Consumer => self.consumer.as_deref(),
             Dimension::Tier => self.tier.as_deref(),
             Dimension::Key => self.key.as_deref(),
-            Dimension::Model => self.model.as_deref(),
+            // With and without the prefix it is one model: a prefix is no way to another bucket.
+            Dimension::Model => self.base_model.as_deref().or(self.model.as_deref()),
             Dimension::Rule => self.rule.as_deref(),
             Dimension::Ip => self.ip.as_deref(),
             Dimension::Header(name) => self.headers.text(name),
@@ -95,7 +99,8 @@ impl Limit {
     #[must_use]
     pub fn outside(&self, subject: &Subject) -> Option<Outside<'_>> {
         let matches = |model: &str| self.models.as_ref().is_none_or(|globs| globs.matches(model));
-        if !matches(subject.model.as_deref().unwrap_or_default()) {
+        let asked = matches(subject.model.as_deref().unwrap_or_default());
+        if !asked && !subject.base_model.as_deref().is_some_and(matches) {
             return Some(Outside::Model);
         }
         let caller = Caller {
@@ -114,4 +119,31 @@ fn client_address(host: &dyn Host) -> Option<String> {
     let (address, _port) = text.rsplit_once(':')?;
     let address = address.trim_start_matches('[').trim_end_matches(']');
     Some(address.strip_prefix("::ffff:").filter(|v4| v4.contains('.')).unwrap_or(address).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_core::testing::FakeHost;
+
+    use super::*;
+
+    #[test]
+    fn a_prefix_that_the_rule_takes_off_is_no_way_around_a_limit() {
+        let limits = r#"{"limits": [{"name": "a", "by": ["model"], "models": ["gpt-*"], "requests": 1, "per_ms": 1000}]}"#;
+        let config = Config::try_from(serde_json::from_str::<crate::RawConfig>(limits).unwrap()).unwrap();
+        for (model, base, applies, bucket) in [
+            ("gpt-4o", None, true, "gpt-4o"),
+            ("openai/gpt-4o", Some("gpt-4o"), true, "gpt-4o"),
+            ("openai/gpt-4o", None, false, "openai/gpt-4o"),
+            ("gpt-x/o1", Some("o1"), true, "o1"),
+            ("openai/o1", Some("o1"), false, "o1"),
+        ] {
+            let mut host = FakeHost::default();
+            context::MODEL.set(&mut host, model);
+            base.inspect(|base| context::BASE_MODEL.set(&mut host, base));
+            let subject = Subject::of(&host, &config, Headers::default());
+            assert_eq!(config.limits[0].outside(&subject).is_none(), applies, "{model} {base:?}");
+            assert_eq!(subject.values(&config.limits[0].by), [bucket]);
+        }
+    }
 }

@@ -75,9 +75,19 @@ fn described(hop: &Hop, rule: &Rule) -> String {
 
 /// Whether some request may meet both the rule and the limit.
 fn may_apply(limit: &Limit, rule: &Rule) -> bool {
-    let models = limit.models.is_empty()
-        || limit.models.iter().any(|glob| rule.matches.iter().any(|matched| can_meet(matched, glob)));
+    let models = limit.models.is_empty() || limit.models.iter().any(|glob| meets(rule, glob));
     models && may_hold_together(&limit.when, &rule.when)
+}
+
+/// Whether the glob of a limit matches a model that the rule serves, as asked or as sent.
+fn meets(rule: &Rule, glob: &str) -> bool {
+    rule.matches.iter().any(|matched| meets_match(rule, matched, glob))
+}
+
+fn meets_match(rule: &Rule, matched: &str, glob: &str) -> bool {
+    // of what cannot be told apart, all may be sent
+    let as_sent = || sent(matched, rule).is_none_or(|globs| globs.iter().any(|sent| can_meet(sent, glob)));
+    can_meet(matched, glob) || (rule.strip_prefix.is_some() && as_sent())
 }
 
 fn may_hold_together(one: &When, other: &When) -> bool {
@@ -95,7 +105,7 @@ fn has_price(hop: &Hop, rule: &Rule, limit: &Limit, prices: &[&str]) -> bool {
     }
     let all = |glob: &String| sent(glob, rule).is_some_and(|globs| globs.iter().all(priced));
     rule.matches.iter().all(|matched| {
-        let mut narrower = limit.models.iter().filter(|glob| can_meet(matched, glob)).peekable();
+        let mut narrower = limit.models.iter().filter(|glob| meets_match(rule, matched, glob)).peekable();
         let narrowed = !limit.models.is_empty();
         all(matched) || (narrowed && (narrower.peek().is_none() || narrower.all(all)))
     })
@@ -111,8 +121,7 @@ fn unserved(at: &Cursor<'_>, limit: &Limit, rules: &[Rule]) {
     let Some(section) = at.field("models") else {
         return;
     };
-    let served =
-        |glob: &String| rules.iter().any(|rule| rule.matches.iter().any(|matched| can_meet(matched, glob)));
+    let served = |glob: &String| rules.iter().any(|rule| meets(rule, glob));
     for (index, _) in limit.models.iter().enumerate().filter(|(_, glob)| !served(glob)) {
         section
             .nth(index)
