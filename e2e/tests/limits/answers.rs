@@ -96,7 +96,7 @@ fn a_quota_tells_clients_not_to_come_again() {
     let error = refused.json()["error"].clone();
     assert_eq!(error["type"], "insufficient_quota", "{error}");
     let message = error["message"].as_str().expect("a message");
-    assert!(message.starts_with("Quota `quota` is reached: 1 requests in 720h0m0s"), "{message}");
+    assert!(message.starts_with("Quota `quota` is reached: 1 requests in "), "{message}");
 }
 
 #[test]
