@@ -1,8 +1,9 @@
 //! What a request asks of each limit that applies to it, and what it comes to in the end.
 
 use serde_json::Value;
+use sluice_core::content::Shape;
 use sluice_core::context;
-use sluice_core::filter::Host;
+use sluice_core::filter::{Headers, Host};
 use sluice_core::openai::Operation;
 use sluice_core::window::Window;
 
@@ -68,11 +69,14 @@ fn needs_price(limits: &[(usize, &Limit)]) -> bool {
 /// The tokens that a request will probably use: its input as estimated, and as much output as the model's answers have
 /// had lately, but no more than the request allows.
 fn expected(host: &dyn Host, subject: &Subject) -> Usage {
-    let has_output = context::OPERATION.get(host).is_none_or(|name| name != Operation::Embeddings.name());
-    let model = subject.model.as_deref().unwrap_or_default();
-    let learnt = if has_output { learnt::expected(host, model) } else { 0 };
-    let output = context::MAX_OUTPUT.number(host).map_or(learnt, |max| max.min(learnt));
+    let output = expected_output(host, subject.model.as_deref().unwrap_or_default());
     Usage { input: subject.content.input_tokens, cached: 0, output }
+}
+
+fn expected_output(host: &dyn Host, model: &str) -> u64 {
+    let has_output = context::OPERATION.get(host).is_none_or(|name| name != Operation::Embeddings.name());
+    let learnt = if has_output { learnt::expected(host, model) } else { 0 };
+    context::MAX_OUTPUT.number(host).map_or(learnt, |max| max.min(learnt))
 }
 
 /// The price of the target that was picked; where the table has none, the dearest.
@@ -111,6 +115,31 @@ fn window(limit: &Limit) -> Option<Window> {
     (limit.per_ms > 0).then(|| Window::new(limit.per_ms))
 }
 
+/// What the client got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Got {
+    /// Nothing yet.
+    #[default]
+    Nothing,
+    /// An error, which no provider charges for.
+    Error,
+    /// An answer.
+    Answer,
+    /// An answer that is compressed, though nobody asked for that, so that nobody here can count it.
+    Unread,
+}
+
+impl Got {
+    pub(crate) fn of(headers: &Headers) -> Self {
+        let status = headers.text(":status").and_then(|status| status.parse::<u16>().ok());
+        match status {
+            Some(400..) => Self::Error,
+            _ if Shape::of(headers) == Shape::Unread => Self::Unread,
+            _ => Self::Answer,
+        }
+    }
+}
+
 /// What a request has used when it is over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Used {
@@ -120,19 +149,22 @@ pub(crate) struct Used {
 }
 
 impl Used {
-    /// Reads what the meter and the provider stage have published. `is_error`: the client got an error, which no
-    /// provider charges for; what an attempt that failed has published does not count.
-    pub(crate) fn of(host: &mut dyn Host, config: &Config, is_error: bool) -> Self {
+    /// Reads what the meter and the provider stage have published of a request to `model`. Where the client got an
+    /// error, what an attempt that failed has published does not count.
+    pub(crate) fn of(host: &mut dyn Host, config: &Config, got: Got, model: &str) -> Self {
         let number = |fact: context::Fact| fact.number(host).unwrap_or(0);
         // Of an answer that nobody metered, and of one that the client did not wait for, the provider has read the input.
         let input = context::INPUT_TOKENS.number(host);
         let usage = Usage {
             input: input.unwrap_or_else(|| number(context::INPUT_ESTIMATE)),
             cached: number(context::CACHED_TOKENS),
-            output: number(context::OUTPUT_TOKENS),
+            output: match got {
+                Got::Unread => expected_output(host, model),
+                _ => number(context::OUTPUT_TOKENS),
+            },
         };
         let reached_provider = reached_provider(host);
-        if is_error || !reached_provider {
+        if got == Got::Error || !reached_provider {
             return Self { reached_provider, ..Self::default() };
         }
         let costs = config.limits.iter().any(|limit| limit.measure == Measure::Cost);

@@ -162,7 +162,7 @@ pub enum Dimension {
     Model,
     /// The rule that routes.
     Rule,
-    /// The client's address.
+    /// The client's address; of IPv6 its network of 64 bits.
     Ip,
     /// The value of a header, its name in lower case.
     Header(String),

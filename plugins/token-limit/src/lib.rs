@@ -33,6 +33,7 @@ use sluice_core::config::Env;
 use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter, Host, Next};
 use sluice_core::meter::Metered;
 
+use crate::claim::Got;
 pub use crate::config::{Config, RawConfig};
 use crate::phase::Phase;
 
@@ -45,7 +46,7 @@ pub struct TokenLimit {
     phase: Phase,
     model: String,            // as asked; empty: not known
     began_ms: u64,            // since the epoch
-    status: Option<u16>,      // none: no answer has gone to the client
+    got: Got,                 // by the client
     metered: Option<Metered>, // none: another filter meters, or nobody
 }
 
@@ -61,7 +62,7 @@ impl Filter for TokenLimit {
 
     fn new(config: Rc<Config>) -> Self {
         let phase = Phase::Unlimited;
-        Self { config, phase, model: String::new(), began_ms: 0, status: None, metered: None }
+        Self { config, phase, model: String::new(), began_ms: 0, got: Got::Nothing, metered: None }
     }
 
     fn on_request_headers(&mut self, host: &mut dyn Host, _end: bool) -> Next {

@@ -3,7 +3,8 @@
 --
 -- KEYS   per bucket: a hash (`slots`: start of a slot in ms -> amount used, as MessagePack, which is read in half the
 --        time of as many fields; `held`: sum of the leases) and a sorted set of leases (`<lease id>:<amount>` by the
---        time in ms at which it expires). All in one hash slot.
+--        time in ms at which it expires; one that has expired unsettled is remembered as `<lease id>:late:0`). All in
+--        one hash slot.
 -- ARGV   op: reserve | settle | renew | peek
 --        now in ms; 0: the server's clock
 --        lease id
@@ -20,6 +21,8 @@ local SLOTS = 60
 local MAX_DEBT_WINDOWS = 100
 local MAX_EXPIRED = 200      -- leases removed per bucket and call, so that no call takes long
 local SPARE_MS = 60000       -- keys live that much longer than needed, so their time need not be set on every call
+local LATE_MS = 660000       -- longer than a gateway tries to settle: so long a lease is known not to be settled yet
+local LATE = ':late:0'
 
 local op, now, lease = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local third = tonumber(ARGV[4])
@@ -60,17 +63,38 @@ local function read_slots(b)
   end
 end
 
+-- Leases that have expired give way to a mark that holds nothing: whoever comes to settle one of them after an outage,
+-- and does not know whether its first attempt arrived, finds by the mark that it did not.
+local function forget(b, expired)
+  redis.call('ZREM', b.leases, unpack(expired))
+  if b.per == 0 then return end
+  local marks = {}
+  for _, member in ipairs(expired) do
+    if string.sub(member, -#LATE) ~= LATE then
+      marks[#marks + 1] = text(now + LATE_MS)
+      marks[#marks + 1] = string.match(member, '^(.*):%d+$') .. LATE
+    end
+  end
+  if #marks == 0 then return end
+  redis.call('ZADD', b.leases, unpack(marks))
+  b.late_until = now + LATE_MS
+end
+
 -- Reads what is held. The sum stands in the hash; it is made anew if one of the two keys is gone, as it may be where
 -- memory is short. To settle, this lease is given back here, before those that have expired are removed.
 local function read_held(b)
   b.held = b.recorded or 0
-  if op == 'settle' and redis.call('ZREM', b.leases, b.member) == 1 then
-    b.settled = true
-    b.held = b.held - b.amount
+  if op == 'settle' then
+    if redis.call('ZREM', b.leases, b.member) == 1 then
+      b.settled = true
+      b.held = b.held - b.amount
+    else
+      b.settled = redis.call('ZREM', b.leases, lease .. LATE) == 1
+    end
   end
   local expired = redis.call('ZRANGEBYSCORE', b.leases, '-inf', text(now), 'LIMIT', 0, MAX_EXPIRED)
   for _, member in ipairs(expired) do b.held = b.held - amount_of(member) end
-  if #expired > 0 and op ~= 'peek' then redis.call('ZREM', b.leases, unpack(expired)) end
+  if #expired > 0 and op ~= 'peek' then forget(b, expired) end
   if redis.call('EXISTS', b.leases) == 0 then
     b.held = 0
   elseif not b.recorded then
@@ -111,13 +135,18 @@ local function write(b)
   local until_ms = b.held_until or now
   if b.last > 0 then until_ms = math.max(until_ms, end_of(b, b.last)) end
   if changed or b.rewrite then keep(b.hash, until_ms) end
-  if b.held_until then keep(b.leases, b.held_until) end
+  local leases_until = b.late_until or 0
+  if b.held_until then leases_until = math.max(leases_until, b.held_until + (b.per > 0 and LATE_MS or 0)) end
+  if leases_until > 0 then keep(b.leases, leases_until) end
 end
 
 -- Takes the lease, or moves its end.
 local function hold(b)
   b.held_until = now + third
-  if redis.call('ZADD', b.leases, text(b.held_until), b.member) == 1 then b.held = plus(b.held, b.amount) end
+  if redis.call('ZADD', b.leases, text(b.held_until), b.member) == 1 then
+    b.held = plus(b.held, b.amount)
+    if op == 'renew' then redis.call('ZREM', b.leases, lease .. LATE) end
+  end
 end
 
 local function add(b, start, amount)

@@ -7,7 +7,7 @@ use sluice_core::openai::Operation;
 use sluice_core::openai::error::{Code, LocalReply};
 use sluice_core::redis::Call;
 
-use crate::claim::{self, Claim, Used};
+use crate::claim::{self, Claim, Got, Used};
 use crate::config::OnError;
 use crate::learnt;
 use crate::reply;
@@ -181,7 +181,7 @@ impl TokenLimit {
     pub(crate) fn answer(&mut self, host: &mut dyn Host, end: bool) -> Next {
         let Phase::Admitted { reservation, standings } = &self.phase else { return Next::Pass };
         let headers = host.headers(Side::Response);
-        self.status = headers.text(":status").and_then(|status| status.parse().ok());
+        self.got = Got::of(&headers);
         for (name, _) in headers.iter().filter(|(name, _)| name.starts_with(RATE_LIMIT_HEADERS)) {
             host.remove_header(Side::Response, name);
         }
@@ -217,8 +217,7 @@ impl TokenLimit {
         }
         match std::mem::replace(&mut self.phase, Phase::Unlimited) {
             Phase::Admitted { reservation, .. } => {
-                let is_error = self.status.is_some_and(|status| status >= 400);
-                let used = Used::of(host, &self.config, is_error);
+                let used = Used::of(host, &self.config, self.got, &self.model);
                 reservation.settle(host, &self.config, &used);
                 self.learn(host);
             }

@@ -141,8 +141,8 @@ fn message(limit: &Limit, standing: &Standing, asked: u64) -> String {
         Measure::Total | Measure::InFlight => "tokens",
     };
     let [level, asked] = [standing.level, asked].map(|amount| limit.measure.shown(amount));
-    let per = clock(limit.per_ms);
-    let frees = clock(retry_ms(limit, standing));
+    let per = span(limit.per_ms);
+    let frees = span(retry_ms(limit, standing));
     let what = if limit.terminal { "Quota" } else { "Limit" };
     format!(
         "{what} `{name}` is reached: {amount} {unit} in {per}, of which {level} are used or reserved; this request \
@@ -163,6 +163,14 @@ pub fn clock(ms: u64) -> String {
         (0, _) => format!("{minutes}m{rest}s"),
         _ => format!("{hours}h{minutes}m{rest}s"),
     }
+}
+
+/// A duration as gateway.yaml writes it: `12s`, `1m`, `1h30m`, `30d`; rounded up to a second.
+fn span(ms: u64) -> String {
+    let seconds = ms.div_ceil(1_000);
+    let parts =
+        [(seconds / 86_400, 'd'), (seconds / 3_600 % 24, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
+    parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}")).collect()
 }
 
 #[cfg(test)]
@@ -219,7 +227,7 @@ mod tests {
                 &limits[0],
                 Code::RateLimitExceeded,
                 Some("13 12001"),
-                "Limit `minute` is reached: 1000 tokens in 1m0s, of which 900 are used or reserved; this request needs \
+                "Limit `minute` is reached: 1000 tokens in 1m, of which 900 are used or reserved; this request needs \
                  200. It frees in 13s.",
             ),
             (
@@ -232,7 +240,7 @@ mod tests {
                 &limits[2],
                 Code::InsufficientQuota,
                 None,
-                "Quota `budget` is reached: 50 US dollars in 720h0m0s, of which 0.0000009 are used or reserved; this \
+                "Quota `budget` is reached: 50 US dollars in 30d, of which 0.0000009 are used or reserved; this \
                  request needs 0.0000002. It frees in 13s.",
             ),
             (&limits[3], Code::RateLimitExceeded, Some("13 12001"), "Ask platform@example.com."),

@@ -1,5 +1,7 @@
 //! What limits look at in a request: who asks for what, and which buckets that makes.
 
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
 use sluice_core::context;
 use sluice_core::filter::{Headers, Host};
 use sluice_core::when::{Caller, Content, Unmet};
@@ -24,7 +26,7 @@ pub struct Subject {
     pub base_model: Option<String>,
     /// The rule that routes.
     pub rule: Option<String>,
-    /// The client's address, without port.
+    /// The client's address or network, from [`address_name`].
     pub ip: Option<String>,
     /// The request's headers.
     pub headers: Headers,
@@ -112,13 +114,26 @@ impl Limit {
     }
 }
 
-/// The client's address as Envoy sees it, without port; IPv4 in IPv6's clothes is IPv4.
+/// The client's address as Envoy sees it.
 fn client_address(host: &dyn Host) -> Option<String> {
     let bytes = host.attribute(&["source", "address"])?;
-    let text = std::str::from_utf8(&bytes).ok()?;
-    let (address, _port) = text.rsplit_once(':')?;
-    let address = address.trim_start_matches('[').trim_end_matches(']');
-    Some(address.strip_prefix("::ffff:").filter(|v4| v4.contains('.')).unwrap_or(address).to_owned())
+    let address: SocketAddr = std::str::from_utf8(&bytes).ok()?.parse().ok()?;
+    Some(address_name(address.ip()))
+}
+
+/// What stands for an address: of IPv6 its network of 64 bits, since whoever has one address has all of that
+/// (RFC 4291 section 2.5.4). IPv4 in IPv6's clothes is IPv4.
+#[must_use]
+pub fn address_name(address: IpAddr) -> String {
+    /// Bits of an interface within its network.
+    const INTERFACE: u32 = 64;
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let network = Ipv6Addr::from_bits(address.to_bits() >> INTERFACE << INTERFACE);
+            format!("{network}/64")
+        }
+    }
 }
 
 #[cfg(test)]
@@ -126,6 +141,23 @@ mod tests {
     use sluice_core::testing::FakeHost;
 
     use super::*;
+
+    #[test]
+    fn who_has_an_address_of_ipv6_has_its_network() {
+        for (address, want) in [
+            ("10.0.0.7:1234", Some("10.0.0.7")),
+            ("[::ffff:10.0.0.7]:1234", Some("10.0.0.7")),
+            ("[2001:db8:0:1:2:3:4:5]:1234", Some("2001:db8:0:1::/64")),
+            ("[2001:db8:0:1:ffff::]:1234", Some("2001:db8:0:1::/64")),
+            ("[2001:db8:0:2::5]:1234", Some("2001:db8:0:2::/64")),
+            ("[::1]:1234", Some("::/64")),
+            ("/run/socket", None),
+        ] {
+            let mut host = FakeHost::default();
+            host.set_attribute("source.address", address);
+            assert_eq!(client_address(&host).as_deref(), want, "{address}");
+        }
+    }
 
     #[test]
     fn a_prefix_that_the_rule_takes_off_is_no_way_around_a_limit() {

@@ -264,6 +264,21 @@ fn a_connection_that_fails_is_no_request_but_an_attempt_before_it_is() {
 }
 
 #[test]
+fn a_compressed_answer_is_charged_what_was_expected_of_it() {
+    let (mut host, config) = (FakeHost::default(), config(tokens()));
+    let (mut filter, _) = ask(&mut host, &config, "ann");
+    host.set_attribute("upstream.local_address", "10.0.0.1:443");
+    context::METER.set(&mut host, "provider-adapter");
+    context::INPUT_TOKENS.set_number(&mut host, 10);
+    context::OUTPUT_TOKENS.set_number(&mut host, 0);
+    let encoded = [(":status", "200"), ("content-type", "application/json"), ("content-encoding", "gzip")];
+    host.respond(&encoded);
+    assert_eq!(filter.on_response_headers(&mut host, false), Next::Pass);
+    filter.on_done(&mut host);
+    assert_eq!(shown(&mut host, &config, "ann", 0)["used"], 30);
+}
+
+#[test]
 fn a_cost_is_that_of_the_model_that_served() {
     let limits = json!([{"name": "budget", "cost_usd": 1, "per_ms": 60_000, "terminal": true}]);
     for (provider, want) in [("openai", json!(0.000_022)), ("pai", json!(0))] {
