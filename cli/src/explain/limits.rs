@@ -8,7 +8,7 @@ use serde_json::Number;
 use sluice_core::filter::Headers;
 use sluice_core::when::Content;
 use token_limit::config::{Config, Dimension, Limit as Checked};
-use token_limit::subject::Subject;
+use token_limit::subject::{Subject, address_name};
 
 use super::{Level, Question};
 
@@ -49,7 +49,7 @@ pub(super) fn subject(
         model: Some(question.model.clone()),
         base_model: rule.map(|rule| base_model(rule, &question.model).to_owned()),
         rule: rule.map(|rule| rule.name.clone()),
-        ip: Some(question.from.to_canonical().to_string()),
+        ip: Some(address_name(question.from)),
         headers: Headers::new(headers),
         content: Content {
             input_tokens: question.input_tokens,

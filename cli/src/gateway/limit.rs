@@ -47,7 +47,7 @@ pub enum By {
     Model,
     /// The rule that routes.
     Rule,
-    /// The client's address.
+    /// The client's address; of IPv6 its network of 64 bits.
     Ip,
     /// The value of a header, named in lower case.
     Header(String),
