@@ -74,7 +74,7 @@ fn a_passing_refusal_says_which_limit_and_when_it_frees() {
     let (seconds, ms) = (number("retry-after"), number("retry-after-ms"));
     assert!((50..=61).contains(&seconds) && seconds == ms.div_ceil(1_000), "{seconds} s, {ms} ms");
     let message = refused.json()["error"]["message"].as_str().expect("a message").to_owned();
-    let want = "Limit `tpm` is reached: 40 tokens in 1m0s, of which 32 are used or reserved; this request needs 16. It frees in ";
+    let want = "Limit `tpm` is reached: 40 tokens in 1m, of which 32 are used or reserved; this request needs 16. It frees in ";
     assert!(message.starts_with(want), "{message}");
     let record = bed.gateway.log_line("the refusal", |line| {
         line["ai_log"]["limit"] == "refused:tpm" && line["ai_log"]["model"] == model
