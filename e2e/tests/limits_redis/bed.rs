@@ -50,7 +50,11 @@ local slots = redis.call('HGET', KEYS[1], 'slots')
 for _, amount in pairs(slots and cmsgpack.unpack(slots) or {}) do used = used + amount end
 local time = redis.call('TIME')
 local now = string.format('(%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
-return {used, tonumber(redis.call('HGET', KEYS[1], 'held') or 0), redis.call('ZCOUNT', KEYS[2], now, '+inf')}";
+local leases = 0
+for _, lease in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], now, '+inf')) do
+  if not string.find(lease, ':late:') then leases = leases + 1 end
+end
+return {used, tonumber(redis.call('HGET', KEYS[1], 'held') or 0), leases}";
 
 /// What Redis holds of a limit, all its buckets together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
