@@ -99,7 +99,7 @@ pub enum Verdict {
         /// Index among the wants: of the buckets that refuse, the one that frees last.
         index: usize,
     },
-    /// Admitted, but nothing is held: other workers were faster a hundred times over. Settled with nothing held.
+    /// Admitted, but nothing is held: other workers were faster each time. Settled with nothing held.
     Unreserved,
 }
 

@@ -20,9 +20,10 @@ use super::{Decision, Owed, Standing, Verdict, Want, last_to_free};
 /// Number of shards, each a key that shared data never forgets.
 const SHARDS: u16 = 4096;
 
-/// How often a change is tried. Whoever is too late was overtaken by somebody who got done, so with a few dozen
-/// workers this is never reached unless shared data refuses for a reason of its own.
-const TRIES: usize = 100;
+/// How often a change is tried. Whoever is too late was overtaken by somebody who got done or took back what was written,
+/// so where all workers ask for the same few buckets at once, dozens of tries may fail; each takes some microseconds. This
+/// many fail only if shared data refuses for a reason of its own.
+const TRIES: usize = 2_000;
 
 /// Counts buckets dropped while in use, because their shard was full.
 const EVICTED: &str = "token_limit_evicted_total";
