@@ -266,7 +266,7 @@ fn every_limit_says_whether_it_applies_and_to_which_bucket() {
     };
     let text = limited(&question).to_string();
     let limits: Vec<&str> = text.lines().skip_while(|line| !line.contains("limits[")).collect();
-    let bucket = "consumer app and tier gold and key 9bf4733f and model gpt-4o and rule gpt-4* and ip 10.0.0.7 and header:x-user ann";
+    let bucket = "consumer app and tier gold and key app.9bf4733f and model gpt-4o and rule gpt-4* and ip 10.0.0.7 and header:x-user ann";
     let first = format!("limit   limits[0] (gold): 1000 total_tokens per 1m, for {bucket}");
     assert_eq!(
         limits,

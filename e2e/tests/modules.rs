@@ -213,7 +213,11 @@ fn a_bad_configuration_is_refused_in_words() {
         ("key-rotation", json!({"providers": {"a": {"keys": [{"sk-canary": 1}]}}}), "keys[0]"),
         ("provider-adapter", json!({"providers": []}), "providers"),
         ("fallback", json!({"retry_on": [999]}), "retry_on"),
-        ("consumer-auth", json!({"consumers": [{"name": "a", "keys": ["sk-canary"]}]}), "consumers[0].keys[0]"),
+        (
+            "consumer-auth",
+            json!({"consumers": [{"name": "a", "keys": ["sk-canary"]}]}),
+            "consumers[0].keys[0]",
+        ),
         (
             "consumer-auth",
             json!({"consumers": [{"name": "a", "keys": [{"value": "sk-canary"}], "from": ["sk-canary"]}]}),

@@ -8,7 +8,7 @@ use serde_json::Number;
 use sluice_core::filter::Headers;
 use sluice_core::when::Content;
 use token_limit::config::{Config, Dimension, Limit as Checked};
-use token_limit::subject::{Subject, address_name};
+use token_limit::subject::{Subject, address_name, key_of};
 
 use super::{Level, Question};
 
@@ -45,7 +45,7 @@ pub(super) fn subject(
     Subject {
         consumer: caller.consumer.clone(),
         tier: caller.tier.clone(),
-        key: caller.key_id.clone(),
+        key: caller.key_id.as_ref().map(|id| key_of(caller.consumer.as_deref(), id)),
         model: Some(question.model.clone()),
         base_model: rule.map(|rule| base_model(rule, &question.model).to_owned()),
         rule: rule.map(|rule| rule.name.clone()),
@@ -74,19 +74,7 @@ fn one(at: usize, limit: &Checked, subject: &Subject) -> Limit {
         most: limit.measure.shown(limit.amount).parse().unwrap_or_else(|_| limit.amount.into()),
         per: (limit.per_ms > 0).then(|| Duration::from_millis(limit.per_ms)),
         terminal: limit.terminal,
-        bucket: limit.by.iter().map(name).zip(values).collect(),
+        bucket: limit.by.iter().map(Dimension::to_string).zip(values).collect(),
         level: None,
-    }
-}
-
-fn name(dimension: &Dimension) -> String {
-    match dimension {
-        Dimension::Consumer => "consumer".to_owned(),
-        Dimension::Tier => "tier".to_owned(),
-        Dimension::Key => "key".to_owned(),
-        Dimension::Model => "model".to_owned(),
-        Dimension::Rule => "rule".to_owned(),
-        Dimension::Ip => "ip".to_owned(),
-        Dimension::Header(name) => format!("header:{name}"),
     }
 }

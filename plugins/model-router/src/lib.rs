@@ -7,7 +7,7 @@
 //!          `ai.allowed_models`.
 //! Writes   `x-ai-cluster`, `x-ai-stream` (`true`, for streams only), `x-envoy-max-retries`; removes what the
 //!          client sent under such names. Facts `ai.model`, `ai.base_model`, `ai.stream`, `ai.operation`,
-//!          `ai.rule`, `ai.target`, `ai.input_estimate`, `ai.max_output`, `ai.has`, `ai.error`.
+//!          `ai.rule`, `ai.target`, `ai.input_estimate`, `ai.max_output`, `ai.choices`, `ai.has`, `ai.error`.
 //! Replies  200 to `GET /v1/models`; 400 `invalid_json`, `missing_model`, `unsupported_content_type`;
 //!          403 `model_not_allowed`; 404 `model_not_found`, `not_found`; 413 `request_too_large`.
 //! Config   `{"rules": [{"match": ["gpt-4*"], "targets": [{"name": "openai", "cluster": "gpt-4x.openai"}]}]}`

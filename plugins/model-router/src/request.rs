@@ -21,6 +21,9 @@ const ONCE: [&str; 3] = ["model", "stream", "stream_options"];
 /// Names of the output cap: old chat and completions, chat, responses.
 const MAX_OUTPUT: [&str; 3] = ["max_completion_tokens", "max_output_tokens", "max_tokens"];
 
+/// Members that ask for several answers.
+const CHOICES: [&str; 2] = ["n", "best_of"];
+
 /// Members that hold text for the model.
 const TEXT: [&str; 5] = ["messages", "input", "prompt", "system", "instructions"];
 
@@ -42,6 +45,8 @@ pub struct RequestFacts {
     pub stream: bool,
     /// The request's own cap on output tokens; the largest, if it names several.
     pub max_output: Option<u64>,
+    /// Answers that it asks for at once: `n` or `best_of`; 0 where it says nothing.
+    pub choices: u64,
     /// Estimated input tokens: bytes of text over 4, media not counted.
     pub input_tokens: u64,
     /// Whether it offers tools.
@@ -122,6 +127,8 @@ impl Scan {
             self.facts.stream = reader.bool()?;
         } else if is_one_of(key, &MAX_OUTPUT) && kind == Some(Kind::Number) {
             self.facts.max_output = self.facts.max_output.max(reader.number()?.as_u64());
+        } else if is_one_of(key, &CHOICES) && kind == Some(Kind::Number) {
+            self.facts.choices = self.facts.choices.max(reader.number()?.as_u64().unwrap_or(0));
         } else if is_one_of(key, &TEXT) {
             self.text(reader, MAX_SEARCH_DEPTH, true)?;
         } else if is_one_of(key, &TOOLS) && kind == Some(Kind::Array) {

@@ -88,6 +88,9 @@ fn publish(host: &mut dyn Host, model: &str, facts: &RequestFacts) {
     if let Some(max) = facts.max_output {
         context::MAX_OUTPUT.set_number(host, max);
     }
+    if facts.choices > 1 {
+        context::CHOICES.set_number(host, facts.choices);
+    }
 }
 
 fn apply(host: &mut dyn Host, model: &str, decision: &Decision<'_>) {

@@ -57,9 +57,11 @@ fn tag(config: &Config, subject: &Subject) -> String {
     if config.common.is_empty() { SHARED.to_owned() } else { subject.values(&config.common).join("|") }
 }
 
-/// A limit that counts something else, or over another window, starts anew; one whose amount changes does not.
+/// A limit that counts something else, over another window or by something else, starts anew; one whose amount changes
+/// does not.
 fn ledger_name(limit: &Limit) -> String {
-    format!("{}-{}-{}", limit.name, limit.measure.name(), limit.per_ms)
+    let by = limit.by.iter().fold(String::new(), |by, dimension| format!("{by}-{dimension}"));
+    format!("{}-{}-{}{by}", limit.name, limit.measure.name(), limit.per_ms)
 }
 
 fn needs_price(limits: &[(usize, &Limit)]) -> bool {
@@ -73,10 +75,17 @@ fn expected(host: &dyn Host, subject: &Subject) -> Usage {
     Usage { input: subject.content.input_tokens, cached: 0, output }
 }
 
+/// Answers that the request asks for at once; of more than OpenAI grants, the provider will have none.
+/// <https://platform.openai.com/docs/api-reference/chat/create#chat-create-n>
+pub(crate) fn choices(host: &dyn Host) -> u64 {
+    context::CHOICES.number(host).unwrap_or(1).clamp(1, 128)
+}
+
 fn expected_output(host: &dyn Host, model: &str) -> u64 {
     let has_output = context::OPERATION.get(host).is_none_or(|name| name != Operation::Embeddings.name());
     let learnt = if has_output { learnt::expected(host, model) } else { 0 };
-    context::MAX_OUTPUT.number(host).map_or(learnt, |max| max.min(learnt))
+    let each = context::MAX_OUTPUT.number(host).map_or(learnt, |max| max.min(learnt));
+    each.saturating_mul(choices(host))
 }
 
 /// The price of the target that was picked; where the table has none, the dearest.

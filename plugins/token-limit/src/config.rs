@@ -1,6 +1,7 @@
 //! The plugin's JSON, as written ([`RawConfig`]) and as checked ([`Config`]).
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sluice_core::glob::GlobSet;
@@ -178,10 +179,26 @@ impl Dimension {
         ("ip", Self::Ip),
     ];
 
+    /// As [`Self::parse`] reads it.
+    fn name(&self) -> (&str, &str) {
+        let known = Self::NAMES.iter().find(|(_, known)| known == self).map(|(name, _)| *name);
+        match (known, self) {
+            (None, Self::Header(name)) => ("header:", name),
+            (name, _) => (name.unwrap_or_default(), ""),
+        }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let header = text.strip_prefix("header:").filter(|name| !name.is_empty());
         let known = Self::NAMES.into_iter().find(|(name, _)| *name == text).map(|(_, known)| known);
         known.or_else(|| header.map(|name| Self::Header(name.to_ascii_lowercase())))
+    }
+}
+
+impl fmt::Display for Dimension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, name) = self.name();
+        write!(f, "{kind}{name}")
     }
 }
 

@@ -18,10 +18,11 @@ use crate::subject::Subject;
 use crate::{Config, TokenLimit};
 
 /// Milliseconds after which a request may come again that nobody could decide on.
-const UNAVAILABLE_RETRY_MS: u64 = 1_000;
+pub(crate) const UNAVAILABLE_RETRY_MS: u64 = 1_000;
 
-/// Headers of providers that speak of their own limits.
-const RATE_LIMIT_HEADERS: &str = "x-ratelimit-";
+/// Headers of providers that speak of their own limits: OpenAI's and Anthropic's
+/// (<https://docs.anthropic.com/en/api/rate-limits#response-headers>).
+const RATE_LIMIT_HEADERS: [&str; 2] = ["x-ratelimit-", "anthropic-ratelimit-"];
 
 /// How far a request is.
 #[derive(Debug)]
@@ -130,7 +131,7 @@ impl TokenLimit {
                         self.phase = Phase::Showing { call, question };
                         None
                     }
-                    answer => Some(question.answer(&self.config, answer.ok())),
+                    answer => Some(question.answer(host, &self.config, answer.ok())),
                 }
             }
             other => {
@@ -173,7 +174,7 @@ impl TokenLimit {
                 self.phase = Phase::Showing { call, question };
                 Next::Wait
             }
-            None => question.answer(&self.config, None),
+            None => question.answer(host, &self.config, None),
         }
     }
 
@@ -182,7 +183,10 @@ impl TokenLimit {
         let Phase::Admitted { reservation, standings } = &self.phase else { return Next::Pass };
         let headers = host.headers(Side::Response);
         self.got = Got::of(&headers);
-        for (name, _) in headers.iter().filter(|(name, _)| name.starts_with(RATE_LIMIT_HEADERS)) {
+        for (name, _) in headers
+            .iter()
+            .filter(|(name, _)| RATE_LIMIT_HEADERS.iter().any(|prefix| name.starts_with(prefix)))
+        {
             host.remove_header(Side::Response, name);
         }
         for (name, value) in reply::headers(reservation.limits(&self.config, standings)) {
@@ -231,7 +235,8 @@ impl TokenLimit {
     fn learn(&self, host: &mut dyn Host) {
         let is_whole = context::STREAM_END.get(host).is_some_and(|end| end == "complete");
         if let (true, Some(tokens)) = (is_whole, context::OUTPUT_TOKENS.number(host)) {
-            learnt::learn(host, &self.model, tokens);
+            let each = tokens.div_ceil(claim::choices(host));
+            learnt::learn(host, &self.model, each);
         }
     }
 }

@@ -8,7 +8,9 @@ use sluice_core::openai::error::{Code, LocalReply};
 use sluice_core::redis::Call;
 
 use crate::claim::{self, Claim};
-use crate::config::{Config, Limit};
+use crate::config::{Config, Limit, OnError};
+use crate::phase::UNAVAILABLE_RETRY_MS;
+use crate::reply::retry_after;
 use crate::reservation::Answer;
 use crate::store::{self, Standing, local};
 use crate::worker::Worker;
@@ -42,17 +44,22 @@ impl Question {
         self.list(config, &standings)
     }
 
-    /// Answers with what Redis said.
-    pub(crate) fn answer(&self, config: &Config, answer: Option<Answer>) -> Next {
+    /// Answers with what Redis said; without a word from it, as requests are decided then.
+    pub(crate) fn answer(&self, host: &mut dyn Host, config: &Config, answer: Option<Answer>) -> Next {
         if self.0.is_empty() {
             return self.list(config, &[]);
         }
         let decision = answer.and_then(|answer| answer.decision(&claim::wants(config, &self.0)));
         match decision {
             Some(decision) => self.list(config, &decision.standings),
+            None if config.redis.as_ref().is_none_or(|worker| worker.on_error() == OnError::Local) => {
+                self.answer_locally(host, config)
+            }
             None => {
                 let message = "The limits cannot be read at the moment. Try again shortly.";
-                Next::Reply(LocalReply::error(Code::LimitsUnavailable, None, message))
+                let mut reply = LocalReply::error(Code::LimitsUnavailable, None, message);
+                reply.headers.extend(retry_after(UNAVAILABLE_RETRY_MS));
+                Next::Reply(reply)
             }
         }
     }

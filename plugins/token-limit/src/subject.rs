@@ -59,7 +59,8 @@ impl Subject {
                 needs(&Dimension::Consumer) || when(|limit| limit.when.consumer.is_some()),
             ),
             tier: fact(context::TIER, needs(&Dimension::Tier) || when(|limit| limit.when.tier.is_some())),
-            key: fact(context::KEY_ID, needs(&Dimension::Key)),
+            key: fact(context::KEY_ID, needs(&Dimension::Key))
+                .map(|id| key_of(context::CONSUMER.get(host).as_deref(), &id)),
             model: context::MODEL.get(host),
             base_model: context::BASE_MODEL.get(host),
             rule: fact(context::RULE, needs(&Dimension::Rule)),
@@ -94,6 +95,12 @@ impl Subject {
     pub fn values(&self, dimensions: &[Dimension]) -> Vec<&str> {
         dimensions.iter().map(|dimension| self.value(dimension)).collect()
     }
+}
+
+/// The bucket of a key: 8 digits tell the keys of one consumer apart, but not those of 100,000.
+#[must_use]
+pub fn key_of(consumer: Option<&str>, key_id: &str) -> String {
+    format!("{}.{key_id}", consumer.unwrap_or_default())
 }
 
 impl Limit {

@@ -344,6 +344,31 @@ fn an_estimate_is_learnt_from_whole_answers() {
 }
 
 #[test]
+fn several_answers_need_as_much_each() {
+    let limit = json!([{"name": "tokens", "total_tokens": 1_000, "per_ms": 60_000}]);
+    for (choices, want) in [("1", 30), ("3", 70), ("1000000000", 1_000)] {
+        let (mut host, config) = (FakeHost::default(), config(limit.clone()));
+        arrive(&mut host, "ann");
+        context::CHOICES.set(&mut host, choices);
+        let mut filter = TokenLimit::new(Rc::clone(&config));
+        assert_eq!(filter.on_request_headers(&mut host, false), Next::Pass);
+        assert_eq!(shown(&mut host, &config, "ann", 0)["held"], want);
+    }
+}
+
+#[test]
+fn keys_of_two_consumers_never_share_a_bucket() {
+    let limit = json!([{"name": "keys", "by": ["key"], "requests": 1, "per_ms": 60_000}]);
+    let (mut host, config) = (FakeHost::default(), config(limit));
+    for (consumer, want) in [("ann", None), ("bob", None), ("ann", too_many())] {
+        arrive(&mut host, consumer);
+        context::KEY_ID.set(&mut host, "5e884898"); // the same by chance
+        let next = TokenLimit::new(Rc::clone(&config)).on_request_headers(&mut host, false);
+        assert_eq!(refusal(&next), want, "{consumer}");
+    }
+}
+
+#[test]
 fn only_limits_that_apply_are_asked() {
     let limits = json!([
         {"name": "gold", "when": {"tier": "gold"}, "requests": 1, "per_ms": 1000},
@@ -424,6 +449,22 @@ fn a_redis_that_does_not_answer_is_taken_as_the_operator_says() {
         assert_eq!((refusal(&next), context::LIMIT.get(&host).as_deref()), (want, Some(fact)));
         // it may have reserved all the same: what it holds is given back, and nobody waits for that
         assert!(host.callouts.last().unwrap().detached && last_command(&host).contains("settle"));
+    }
+}
+
+#[test]
+fn limits_are_shown_as_requests_would_be_decided() {
+    for (on_error, want) in [("local", 200), ("allow", 503), ("deny", 503)] {
+        let (mut host, config) = (FakeHost::default(), in_redis(tokens(), on_error));
+        arrive(&mut host, "ann");
+        host.request = FakeHost::with_request(&[(":method", "GET"), (":path", "/v1/limits?model=m")]).request;
+        let mut filter = TokenLimit::new(Rc::clone(&config));
+        assert_eq!(filter.on_request_headers(&mut host, true), Next::Wait);
+        let id = CalloutId(u32::try_from(host.callouts.len()).unwrap());
+        let next = filter.on_callout(&mut host, id, Err(CalloutError::NotAnswered));
+        let Some(Next::Reply(reply)) = next else { panic!("{next:?}") };
+        assert_eq!(reply.status, want, "{on_error}");
+        assert_eq!(reply.headers.iter().any(|(name, _)| *name == "retry-after"), want == 503);
     }
 }
 

@@ -45,6 +45,8 @@ facts! {
     INPUT_ESTIMATE = "ai.input_estimate";
     /// The request's own cap on output tokens. Written by `model-router`.
     MAX_OUTPUT = "ai.max_output";
+    /// Answers that the request asks for at once; absent for one. Written by `model-router`.
+    CHOICES = "ai.choices";
     /// What else the request holds, comma separated: `tools`, `images`; absent when neither. Written by
     /// `model-router`.
     HAS = "ai.has";

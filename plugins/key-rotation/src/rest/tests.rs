@@ -63,6 +63,12 @@ impl Host for Contended {
     fn wake_after(&mut self, ms: u64) {
         self.host.wake_after(ms);
     }
+    fn callout_detached(&mut self, callout: &Callout<'_>) -> Result<CalloutId, CalloutError> {
+        self.host.callout_detached(callout)
+    }
+    fn wake_detached_after(&mut self, ms: u64) {
+        self.host.wake_detached_after(ms);
+    }
     fn callout(&mut self, callout: &Callout<'_>) -> Result<CalloutId, CalloutError> {
         self.host.callout(callout)
     }

@@ -74,7 +74,7 @@ fn the_output_cap_has_three_names() {
     for (body, want) in [
         (r#"{"max_tokens":5}"#, Some(5)),
         (r#"{"max_completion_tokens":6,"max_tokens":5}"#, Some(6)),
-        (r#"{"max_output_tokens":7}"#, Some(7)),
+        (r#"{"n":3,"max_output_tokens":7}"#, Some(7)),
         (r#"{"max_tokens":1.5,"max_output_tokens":"7"}"#, None),
         ("{}", None),
     ] {
@@ -100,5 +100,18 @@ proptest! {
         let _ = scan(&body);
         let _ = scan(text.as_bytes());
         let _ = scan_form(&body, "b");
+    }
+}
+
+#[test]
+fn the_answers_asked_for_are_counted() {
+    for (body, want) in [
+        ("{}", 0),
+        (r#"{"n":3}"#, 3),
+        (r#"{"n":2,"best_of":5}"#, 5),
+        (r#"{"n":"3"}"#, 0),
+        (r#"{"n":-1,"messages":[{"n":9}]}"#, 0),
+    ] {
+        assert_eq!(scan(body.as_bytes()).unwrap().choices, want, "{body}");
     }
 }

@@ -1,6 +1,6 @@
 //! Limits counted in the process's shared data: exact over all workers of one Envoy, gone when it ends.
 //!
-//! A bucket lives in one of [`SHARDS`] shards, each one value that is changed by compare-and-set. A decision reads all
+//! A bucket lives in one of 4096 shards, each one value that is changed by compare-and-set. A decision reads all
 //! its shards, decides, and writes them one after the other; if somebody else was faster with one of them, what was
 //! written is taken back and everything begins again. So two requests that race may both be held up, or one refused
 //! for what the other gives back a moment later, but never are both admitted where there is room for one.
