@@ -227,13 +227,14 @@ fn is_untouched(outcome: &Outcome) -> bool {
     *error != RedisError::NotReachable
 }
 
-/// Lets a settlement wait for Redis. One that books nothing does not: its lease ends by itself, and must not take
-/// the place of what is owed.
+/// Lets a settlement wait for Redis. One that books nothing must not take the place of what is owed: its lease ends by
+/// itself.
 fn wait(host: &mut dyn Host, settlement: Settlement) {
-    if settlement.dues.iter().all(|due| due.actual == 0) {
-        return;
-    }
+    let books_nothing = settlement.dues.iter().all(|due| due.actual == 0);
     WAITING.with_borrow_mut(|waiting| {
+        if books_nothing && waiting.len() >= MAX_WAITING / 2 {
+            return;
+        }
         if waiting.len() >= MAX_WAITING {
             waiting.pop_front();
             host.count(UNSETTLED, 1);

@@ -75,3 +75,20 @@ fn what_is_under_way_when_its_configuration_goes_is_sent_by_the_next() {
     after.woken(&mut host);
     assert_eq!((host.callouts.len(), waiting().len()), (2, 0));
 }
+
+#[test]
+fn what_books_nothing_takes_no_place_of_what_is_owed() {
+    WAITING.with_borrow_mut(VecDeque::clear);
+    let mut host = FakeHost::default();
+    let nothing = || {
+        let mut nothing = settlement();
+        nothing.dues.iter_mut().for_each(|due| due.actual = 0);
+        nothing
+    };
+    (0..MAX_WAITING).for_each(|_| wait(&mut host, nothing()));
+    assert_eq!(waiting().len(), MAX_WAITING / 2);
+    (0..MAX_WAITING / 2).for_each(|_| wait(&mut host, settlement()));
+    assert_eq!((waiting().len(), host.counters.get(UNSETTLED)), (MAX_WAITING, None));
+    wait(&mut host, settlement());
+    assert_eq!((waiting().len(), host.counters.get(UNSETTLED)), (MAX_WAITING, Some(&1)));
+}
