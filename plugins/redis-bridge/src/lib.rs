@@ -75,10 +75,10 @@ impl RedisBridge {
                     Onward::send(NUDGE.to_vec())
                 }
             },
-            // The rest of what is being refused.
-            State::Refusing(_) => Onward::nothing(),
-            // Nobody sends more before the answer, or after being told that the connection closes.
-            State::Waiting(_) | State::Over => self.close(),
+            // The rest of what is refused. Closing now could overtake the answer; whoever has it closes.
+            State::Refusing(_) | State::Over => Onward::nothing(),
+            // Nobody sends more before the answer.
+            State::Waiting(_) => self.close(),
         }
     }
 

@@ -91,7 +91,8 @@ fn refusals_go_out_in_place_of_the_reply_to_a_nudge() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{name}: {answer}");
         assert!(answer.contains("\r\nconnection: close\r\n"), "{name}: {answer}");
         assert_eq!(whole(&mut bridge, Way::Back, "+more\r\n"), "", "{name}");
-        assert_eq!(pass(&mut bridge, Way::Out, [post(GET).as_bytes()]), (String::new(), true), "{name}");
+        // More of it may come when the answer is on its way, which closing now could overtake.
+        assert_eq!(pass(&mut bridge, Way::Out, [post(GET).as_bytes()]), (String::new(), false), "{name}");
     }
 }
 
