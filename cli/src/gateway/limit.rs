@@ -8,6 +8,7 @@ use super::When;
 use crate::file::Decimal;
 
 pub(super) use reader::read;
+pub use token_limit::config::Dimension;
 
 /// Most characters of a limit's message.
 const MAX_MESSAGE: usize = 500;
@@ -18,7 +19,7 @@ pub struct Limit {
     /// Its name in errors, metrics and keys of Redis; unique.
     pub name: String,
     /// What gets a bucket of its own, each once; empty: one bucket for all.
-    pub by: Vec<By>,
+    pub by: Vec<Dimension>,
     /// Globs, of which the model as asked, with or without the prefix that its rule takes off, must match one; empty:
     /// every model.
     pub models: Vec<String>,
@@ -32,46 +33,6 @@ pub struct Limit {
     pub terminal: bool,
     /// What the client is told, in one line of at most 500 characters; `None`: the gateway's own words.
     pub message: Option<String>,
-}
-
-/// What can have a bucket of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum By {
-    /// The caller.
-    Consumer,
-    /// The caller's tier.
-    Tier,
-    /// The caller's key.
-    Key,
-    /// The model as asked, without the prefix that its rule takes off.
-    Model,
-    /// The rule that routes.
-    Rule,
-    /// The client's address; of IPv6 its network of 64 bits.
-    Ip,
-    /// The value of a header, named in lower case.
-    Header(String),
-}
-
-impl By {
-    const NAMES: [(&str, Self); 6] = [
-        ("consumer", Self::Consumer),
-        ("tier", Self::Tier),
-        ("key", Self::Key),
-        ("model", Self::Model),
-        ("rule", Self::Rule),
-        ("ip", Self::Ip),
-    ];
-}
-
-impl std::fmt::Display for By {
-    /// As gateway.yaml and token-limit's configuration write it.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Header(name) => write!(f, "header:{name}"),
-            by => f.write_str(Self::NAMES.iter().find(|(_, known)| known == by).map_or("", |(name, _)| name)),
-        }
-    }
 }
 
 /// What a limit counts, and the most of it: at least 1, no more than the ledger counts exactly.

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 pub use address::{Endpoint, Host, Scheme};
 pub use consumer::{Consumer, ConsumerKey, Credentials, Origin, sha256_hex};
-pub use limit::{Amount, By, Limit, Weights};
+pub use limit::{Amount, Dimension, Limit, Weights};
 pub use listen::Tls;
 pub use policy::{Hold, HoldUntil, Log, Retry, Timeouts};
 pub use price::Price;

@@ -21,7 +21,6 @@ pub mod places;
 mod refusal;
 mod texts;
 
-use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use sluice_core::config::Env;
@@ -83,15 +82,9 @@ fn admit(identity: &Identity<'_>, host: &dyn Host, path: &str) -> Result<(), ref
     identity.admit(&Circumstances {
         path,
         route: &|| String::from_utf8(host.attribute(&["xds", "route_name"])?).ok(),
-        address: &|| address(host),
+        address: &|| sluice_core::context::client_address(host),
         now_s: &|| host.now_ms().checked_div(1000).unwrap_or_default(),
     })
-}
-
-/// The client's address as Envoy sees it: that of the connection, or what `xff_num_trusted_hops` makes of it.
-fn address(host: &dyn Host) -> Option<IpAddr> {
-    let text = String::from_utf8(host.attribute(&["source", "address"])?).ok()?;
-    text.parse::<SocketAddr>().ok().map(|address| address.ip())
 }
 
 #[cfg(test)]

@@ -170,7 +170,8 @@ pub enum Dimension {
 }
 
 impl Dimension {
-    const NAMES: [(&str, Self); 6] = [
+    /// Those without a name of their own, as they are written.
+    pub const NAMES: [(&'static str, Self); 6] = [
         ("consumer", Self::Consumer),
         ("tier", Self::Tier),
         ("key", Self::Key),
@@ -178,15 +179,6 @@ impl Dimension {
         ("rule", Self::Rule),
         ("ip", Self::Ip),
     ];
-
-    /// As [`Self::parse`] reads it.
-    fn name(&self) -> (&str, &str) {
-        let known = Self::NAMES.iter().find(|(_, known)| known == self).map(|(name, _)| *name);
-        match (known, self) {
-            (None, Self::Header(name)) => ("header:", name),
-            (name, _) => (name.unwrap_or_default(), ""),
-        }
-    }
 
     fn parse(text: &str) -> Option<Self> {
         let header = text.strip_prefix("header:").filter(|name| !name.is_empty());
@@ -196,9 +188,12 @@ impl Dimension {
 }
 
 impl fmt::Display for Dimension {
+    /// As it is written.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, name) = self.name();
-        write!(f, "{kind}{name}")
+        match self {
+            Self::Header(name) => write!(f, "header:{name}"),
+            by => f.write_str(Self::NAMES.iter().find(|(_, known)| known == by).map_or("", |(name, _)| name)),
+        }
     }
 }
 

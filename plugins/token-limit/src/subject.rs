@@ -1,6 +1,6 @@
 //! What limits look at in a request: who asks for what, and which buckets that makes.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use sluice_core::context;
 use sluice_core::filter::{Headers, Host};
@@ -64,7 +64,7 @@ impl Subject {
             model: context::MODEL.get(host),
             base_model: context::BASE_MODEL.get(host),
             rule: fact(context::RULE, needs(&Dimension::Rule)),
-            ip: needs(&Dimension::Ip).then(|| client_address(host)).flatten(),
+            ip: needs(&Dimension::Ip).then(|| context::client_address(host).map(address_name)).flatten(),
             headers,
             content: Content {
                 input_tokens: context::INPUT_ESTIMATE.number(host).unwrap_or(0),
@@ -121,13 +121,6 @@ impl Limit {
     }
 }
 
-/// The client's address as Envoy sees it.
-fn client_address(host: &dyn Host) -> Option<String> {
-    let bytes = host.attribute(&["source", "address"])?;
-    let address: SocketAddr = std::str::from_utf8(&bytes).ok()?.parse().ok()?;
-    Some(address_name(address.ip()))
-}
-
 /// What stands for an address: of IPv6 its network of 64 bits, since whoever has one address has all of that
 /// (RFC 4291 section 2.5.4). IPv4 in IPv6's clothes is IPv4.
 #[must_use]
@@ -162,7 +155,7 @@ mod tests {
         ] {
             let mut host = FakeHost::default();
             host.set_attribute("source.address", address);
-            assert_eq!(client_address(&host).as_deref(), want, "{address}");
+            assert_eq!(context::client_address(&host).map(address_name).as_deref(), want, "{address}");
         }
     }
 

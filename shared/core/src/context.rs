@@ -4,6 +4,8 @@
 //! access log prints it as `%FILTER_STATE(wasm.<name>:PLAIN)%`. Values are short UTF-8 scalars, but for
 //! [`ATTEMPTS`], [`METADATA`] and [`AI_LOG`], which are JSON. Each has one writer. Absent is normal: the reader decides.
 
+use std::net::{IpAddr, SocketAddr};
+
 use crate::filter::Host;
 
 /// The name of a fact.
@@ -105,6 +107,13 @@ facts! {
     ERROR = "ai.error";
     /// The finished record, one JSON object. Written by `ai-log`.
     AI_LOG = "ai_log";
+}
+
+/// The client's address as Envoy sees it: that of the connection, or what `xff_num_trusted_hops` makes of it.
+#[must_use]
+pub fn client_address(host: &dyn Host) -> Option<IpAddr> {
+    let text = String::from_utf8(host.attribute(&["source", "address"])?).ok()?;
+    text.parse::<SocketAddr>().ok().map(|address| address.ip())
 }
 
 impl Fact {

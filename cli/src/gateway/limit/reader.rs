@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sluice_core::config::shown;
 
-use super::{Amount, By, Limit, MAX_MESSAGE, Weights};
+use super::{Amount, Dimension, Limit, MAX_MESSAGE, Weights};
 use crate::file::{Cursor, Decimal, Fields, did_you_mean};
 use crate::gateway::consumer::Known;
 use crate::gateway::http::header_name;
@@ -86,10 +86,10 @@ fn name(at: &Cursor<'_>) -> Option<String> {
     at.refuse("is no name of a limit; write 1 to 64 letters, digits, -, _ and .")
 }
 
-fn dimensions(at: &Cursor<'_>) -> Option<Vec<By>> {
+fn dimensions(at: &Cursor<'_>) -> Option<Vec<Dimension>> {
     let items = at.items("a list such as [consumer]", true)?;
     let read: Vec<_> = items.iter().map(dimension).collect();
-    let read: Vec<By> = read.into_iter().collect::<Option<_>>()?;
+    let read: Vec<Dimension> = read.into_iter().collect::<Option<_>>()?;
     let mut good = Some(());
     for (index, (at, by)) in items.iter().zip(&read).enumerate() {
         if read.iter().take(index).any(|earlier| earlier == by) {
@@ -99,19 +99,19 @@ fn dimensions(at: &Cursor<'_>) -> Option<Vec<By>> {
     good.map(|()| read)
 }
 
-fn dimension(at: &Cursor<'_>) -> Option<By> {
+fn dimension(at: &Cursor<'_>) -> Option<Dimension> {
     let text = at.text(BY)?;
-    if let Some((_, by)) = By::NAMES.into_iter().find(|(name, _)| *name == text) {
+    if let Some((_, by)) = Dimension::NAMES.into_iter().find(|(name, _)| *name == text) {
         return Some(by);
     }
     match text.split_once(':') {
         None if text == "header" => at.refuse("names no header; write header:NAME such as header:x-user"),
         Some(("header", name)) => match header_name(name.trim()) {
-            Ok(name) => Some(By::Header(name)),
+            Ok(name) => Some(Dimension::Header(name)),
             Err(why) => at.refuse(format!("{:?} {why}", shown(name))),
         },
         _ => {
-            let names = By::NAMES.iter().map(|(name, _)| *name);
+            let names = Dimension::NAMES.iter().map(|(name, _)| *name);
             at.refuse(format!(
                 "{:?} is not known{}",
                 shown(text),

@@ -6,7 +6,7 @@ use sluice_core::config::shown;
 
 use crate::file::Cursor;
 use crate::gateway::pattern::{can_meet, covers, escaped, less_prefix};
-use crate::gateway::{Amount, By, Gateway, Hop, Limit, Price, Rule, When};
+use crate::gateway::{Amount, Dimension, Gateway, Hop, Limit, Price, Rule, When};
 
 /// Fewer tokens than almost any request and its answer have.
 const FEW_TOKENS: u64 = 16;
@@ -151,10 +151,10 @@ fn callers(at: &Cursor<'_>, limit: &Limit, gateway: &Gateway) {
     };
     for (index, by) in limit.by.iter().enumerate() {
         let why = match by {
-            By::Consumer | By::Tier | By::Key if gateway.consumers.is_empty() => {
+            Dimension::Consumer | Dimension::Tier | Dimension::Key if gateway.consumers.is_empty() => {
                 "there are no consumers; add `consumers`"
             }
-            By::Tier if gateway.consumers.iter().all(|consumer| consumer.tier.is_none()) => {
+            Dimension::Tier if gateway.consumers.iter().all(|consumer| consumer.tier.is_none()) => {
                 "no consumer has a tier; give them one"
             }
             _ => continue,
