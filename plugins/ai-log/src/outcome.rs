@@ -120,6 +120,9 @@ impl Outcome {
 
     /// How the request ended.
     pub(crate) fn end(&self) -> End {
+        if self.error.as_deref() == Some(Code::ContentPolicyViolation.name()) {
+            return End::Refused; // whatever the provider went on to say, the client did not get it
+        }
         if let Some(end) = self.metered_end() {
             return end; // a client that hangs up on the terminator has got everything
         }

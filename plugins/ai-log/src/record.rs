@@ -118,6 +118,8 @@ fn who_and_where(record: &mut Object, host: &dyn Host, outcome: &Outcome) {
     record.fact("rule", host, context::RULE);
     record.fact("target", host, context::TARGET);
     record.fact("limit", host, context::LIMIT);
+    record.fact("cache", host, context::CACHE);
+    record.json("guard", list(host, context::GUARD).as_deref());
     record.json("attempts", attempts(host, outcome, provider, model).as_deref());
 }
 
@@ -177,6 +179,12 @@ fn attempts(
     let running = running(host, outcome, provider, model);
     let items: Vec<_> = [ended, running].into_iter().flatten().filter(|items| !items.is_empty()).collect();
     (!items.is_empty()).then(|| format!("[{}]", items.join(",")))
+}
+
+/// A fact that is a JSON list, on one line; `None` if it is none, or empty.
+fn list(host: &dyn Host, fact: Fact) -> Option<String> {
+    let items = items(&fact.get(host)?)?;
+    (!items.is_empty()).then(|| format!("[{items}]"))
 }
 
 /// What stands between the brackets of a JSON list, on one line; `None` if it is no list.

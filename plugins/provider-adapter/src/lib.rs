@@ -74,7 +74,8 @@ impl Filter for ProviderAdapter {
         let Some(attempt) = &self.attempt else {
             return Next::Pass;
         };
-        let Some(metered) = Metered::claim(host, Self::NAME, &headers, attempt.expected()) else {
+        let expected = attempt.expected(host);
+        let Some(metered) = Metered::claim(host, Self::NAME, &headers, expected) else {
             return Next::Pass;
         };
         if metered.is_stripped() {

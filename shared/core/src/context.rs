@@ -2,7 +2,7 @@
 //!
 //! A fact is an entry of Envoy's filter state: clients cannot forge it, filters of both stages read it, and the
 //! access log prints it as `%FILTER_STATE(wasm.<name>:PLAIN)%`. Values are short UTF-8 scalars, but for
-//! [`ATTEMPTS`], [`METADATA`] and [`AI_LOG`], which are JSON. Each has one writer. Absent is normal: the reader decides.
+//! [`ATTEMPTS`], [`METADATA`], [`GUARD`] and [`AI_LOG`], which are JSON. Each has one writer. Absent is normal: the reader decides.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -55,6 +55,15 @@ facts! {
     /// What became of the request at the limits: `admitted`, `admitted_locally` or `admitted_unchecked` (the store did
     /// not answer), `refused:<limit>`, `refused_unchecked`; absent when no limit applies. Written by `token-limit`.
     LIMIT = "ai.limit";
+    /// What the cache did, as in the header `x-ai-cache`: `hit`, `miss` or `bypass`, most with `; reason=…`; absent where
+    /// there is no cache. Written by `response-cache`.
+    CACHE = "ai.cache";
+    /// Name of the filter that keeps the answer as the provider gave it and frees the client's copy of usage that was
+    /// not asked for; `provider-adapter` then leaves usage in. Absent when nobody keeps it. Written by `response-cache`.
+    RECORDER = "ai.recorder";
+    /// JSON list of what the checks found, each with check, on (`request`, `response`), category, risk, action and count;
+    /// absent when nothing. Never the text itself. Written by `content-guard`.
+    GUARD = "ai.guard";
     /// JSON list of attempts that have ended: provider, model, key, status, verdict, ms. Written by `fallback`.
     ATTEMPTS = "ai.attempts";
     /// The failed attempts in words, for the error that ends an exhausted chain. Written by `fallback`.

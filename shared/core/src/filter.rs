@@ -79,6 +79,10 @@ impl Headers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CalloutId(pub u32);
 
+/// Names one stream of one worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(pub u32);
+
 /// An HTTP request a filter sends to a cluster of its own choice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Callout<'a> {
@@ -172,6 +176,11 @@ pub trait Host {
     fn idle_ms(&self, side: Side) -> u64;
     /// Asks for one [`Filter::on_wake`] no sooner than `ms` milliseconds from now. A later call replaces it.
     fn wake_after(&mut self, ms: u64);
+    /// This stream, for [`Self::hasten`].
+    fn stream(&self) -> StreamId;
+    /// Lets the wake-up that another stream of the same filter and worker awaits come now, within a millisecond or two.
+    /// One that awaits none is left alone.
+    fn hasten(&mut self, stream: StreamId);
     /// Sends a callout; its end, good or bad, comes as [`Filter::on_callout`].
     ///
     /// # Errors

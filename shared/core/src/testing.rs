@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::filter::{Callout, CalloutError, CalloutId, Conflict, Headers, Host, Level, Shared, Side};
+use crate::filter::{
+    Callout, CalloutError, CalloutId, Conflict, Headers, Host, Level, Shared, Side, StreamId,
+};
 
 /// Holds what a filter sees and what it did. Set the fields, run the filter, look at the fields.
 #[derive(Debug, Default)]
@@ -27,6 +29,10 @@ pub struct FakeHost {
     pub wake_after: Option<u64>,
     /// The soonest detached wake-up asked for, in milliseconds from then.
     pub wake_detached_after: Option<u64>,
+    /// What [`Host::stream`] says.
+    pub stream: u32,
+    /// Streams whose wake-up was hastened, in order.
+    pub hastened: Vec<StreamId>,
     /// Callouts sent, detached ones among them: cluster, headers, body, timeout. The n-th has id n, from 1.
     pub callouts: Vec<SentCallout>,
     /// Callouts fail to be sent.
@@ -170,6 +176,12 @@ impl Host for FakeHost {
     }
     fn wake_after(&mut self, ms: u64) {
         self.wake_after = Some(ms);
+    }
+    fn stream(&self) -> StreamId {
+        StreamId(self.stream)
+    }
+    fn hasten(&mut self, stream: StreamId) {
+        self.hastened.push(stream);
     }
     fn callout(&mut self, callout: &Callout<'_>) -> Result<CalloutId, CalloutError> {
         self.send(callout, false)

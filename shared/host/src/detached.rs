@@ -36,6 +36,7 @@ impl<F: Filter> Detached<F> {
 
     /// Takes over what a callback asked of `host`.
     pub(crate) fn settle(&self, host: &Envoy, config: &Rc<F::Config>) {
+        host.hastened.iter().for_each(|stream| self.waiting.hasten(stream.0));
         let mut callouts = self.callouts.borrow_mut();
         callouts.extend(host.detached.iter().map(|token| (CalloutId(*token), Rc::clone(config))));
         if let Some(ms) = host.wake_detached {

@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use sluice_core::filter::{Callout, CalloutError, CalloutId, Conflict, Headers, Host, Level, Shared, Side};
+use sluice_core::filter::{
+    Callout, CalloutError, CalloutId, Conflict, Headers, Host, Level, Shared, Side, StreamId,
+};
 
 use crate::abi::{self, BufferType, MapType, MetricType};
 use crate::dispatch;
@@ -29,6 +31,8 @@ pub(crate) struct Envoy {
     pub(crate) added: usize,
     /// Wake-up asked for, in milliseconds from now.
     pub(crate) wake: Option<u64>,
+    /// Streams whose wake-up is to come now.
+    pub(crate) hastened: Vec<StreamId>,
     /// Callouts sent that outlive the stream.
     pub(crate) detached: Vec<u32>,
     /// Detached wake-up asked for, in milliseconds from now.
@@ -143,6 +147,14 @@ impl Host for Envoy {
 
     fn wake_after(&mut self, ms: u64) {
         self.wake = Some(ms);
+    }
+
+    fn stream(&self) -> StreamId {
+        StreamId(self.context)
+    }
+
+    fn hasten(&mut self, stream: StreamId) {
+        self.hastened.push(stream);
     }
 
     fn callout(&mut self, callout: &Callout<'_>) -> Result<CalloutId, CalloutError> {

@@ -10,6 +10,8 @@ use crate::abi;
 
 /// Milliseconds between two ticks, so how late a wake-up may be.
 const TICK_MS: u32 = 10;
+/// Milliseconds to the next tick when somebody is to be woken now.
+const SOON_MS: u32 = 1;
 
 /// A stream that can be woken.
 pub(crate) trait Wake {
@@ -26,6 +28,7 @@ struct Book {
     by_time: BTreeSet<(u64, u32)>,
     streams: HashMap<u32, (u64, Weak<dyn Wake>)>,
     ticking: bool,
+    soon: bool,
 }
 
 impl Waiting {
@@ -38,6 +41,17 @@ impl Waiting {
         if !book.ticking {
             book.ticking = true;
             abi::set_tick(TICK_MS);
+        }
+    }
+
+    /// Wakes `context` with the next tick, if it waits at all.
+    pub(crate) fn hasten(&self, context: u32) {
+        let mut book = self.0.borrow_mut();
+        if let Some(stream) = book.remove(context) {
+            book.by_time.insert((0, context));
+            book.streams.insert(context, (0, stream));
+            book.soon = true;
+            abi::set_tick(SOON_MS);
         }
     }
 
@@ -56,9 +70,13 @@ impl Waiting {
         }
         abi::set_effective_context(root);
         let mut book = self.0.borrow_mut();
+        let due_soon = book.by_time.first().is_some_and(|(at_ms, _)| *at_ms == 0);
         if book.by_time.is_empty() && book.ticking {
-            book.ticking = false;
+            (book.ticking, book.soon) = (false, false);
             abi::set_tick(0);
+        } else if book.soon && !due_soon {
+            book.soon = false;
+            abi::set_tick(TICK_MS);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use sluice_core::config::SecretSource;
-use sluice_core::filter::{Callout, CalloutError, CalloutId, Conflict, Headers, Shared, Side};
+use sluice_core::filter::{Callout, CalloutError, CalloutId, Conflict, Headers, Shared, Side, StreamId};
 use sluice_core::testing::FakeHost;
 
 use super::*;
@@ -62,6 +62,12 @@ impl Host for Contended {
     }
     fn wake_after(&mut self, ms: u64) {
         self.host.wake_after(ms);
+    }
+    fn stream(&self) -> StreamId {
+        self.host.stream()
+    }
+    fn hasten(&mut self, stream: StreamId) {
+        self.host.hasten(stream);
     }
     fn callout_detached(&mut self, callout: &Callout<'_>) -> Result<CalloutId, CalloutError> {
         self.host.callout_detached(callout)

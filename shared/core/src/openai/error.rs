@@ -46,6 +46,10 @@ pub enum Code {
     ConcurrencyLimitExceeded,
     /// 429: a quota is used up; asking again does not help.
     InsufficientQuota,
+    /// 400: a check forbids the prompt or its answer.
+    ContentPolicyViolation,
+    /// 503: the content cannot be checked, and the operator wants such requests refused.
+    GuardUnavailable,
     /// 503: the limits cannot be checked, and the operator wants such requests refused.
     LimitsUnavailable,
     /// 502: every attempt failed.
@@ -77,6 +81,8 @@ impl Code {
             Self::RateLimitExceeded => "rate_limit_exceeded",
             Self::ConcurrencyLimitExceeded => "concurrency_limit_exceeded",
             Self::InsufficientQuota => "insufficient_quota",
+            Self::ContentPolicyViolation => "content_policy_violation",
+            Self::GuardUnavailable => "guard_unavailable",
             Self::LimitsUnavailable => "limits_unavailable",
             Self::UpstreamError => "upstream_error",
             Self::NoHealthyTarget => "no_healthy_target",
@@ -88,14 +94,17 @@ impl Code {
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::InvalidJson | Self::MissingModel | Self::UnsupportedContentType => 400,
+            Self::InvalidJson
+            | Self::MissingModel
+            | Self::UnsupportedContentType
+            | Self::ContentPolicyViolation => 400,
             Self::MissingApiKey | Self::InvalidApiKey | Self::ExpiredApiKey | Self::AmbiguousApiKey => 401,
             Self::IpNotAllowed | Self::RouteNotAllowed | Self::ModelNotAllowed => 403,
             Self::ModelNotFound | Self::NotFound => 404,
             Self::RequestTooLarge => 413,
             Self::RateLimitExceeded | Self::ConcurrencyLimitExceeded | Self::InsufficientQuota => 429,
             Self::UpstreamError => 502,
-            Self::NoHealthyTarget | Self::LimitsUnavailable => 503,
+            Self::NoHealthyTarget | Self::LimitsUnavailable | Self::GuardUnavailable => 503,
             Self::UpstreamTimeout => 504,
         }
     }
@@ -104,9 +113,11 @@ impl Code {
     #[must_use]
     pub const fn kind(self) -> &'static str {
         match self {
-            Self::UpstreamError | Self::NoHealthyTarget | Self::UpstreamTimeout | Self::LimitsUnavailable => {
-                "server_error"
-            }
+            Self::UpstreamError
+            | Self::NoHealthyTarget
+            | Self::UpstreamTimeout
+            | Self::LimitsUnavailable
+            | Self::GuardUnavailable => "server_error",
             Self::RateLimitExceeded | Self::ConcurrencyLimitExceeded => "rate_limit_error",
             Self::InsufficientQuota => "insufficient_quota",
             _ => "invalid_request_error",

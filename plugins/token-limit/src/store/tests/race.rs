@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use sluice_core::filter::{Callout, CalloutError, CalloutId, Conflict, Headers, Host, Level, Shared, Side};
+use sluice_core::filter::{
+    Callout, CalloutError, CalloutId, Conflict, Headers, Host, Level, Shared, Side, StreamId,
+};
 use sluice_core::testing::FakeHost;
 
 use super::super::{Owed, Verdict, Want, local};
@@ -84,6 +86,12 @@ impl Host for Worker {
     fn wake_after(&mut self, _: u64) {}
     fn callout(&mut self, _: &Callout<'_>) -> Result<CalloutId, CalloutError> {
         Err(CalloutError::NotSent)
+    }
+    fn stream(&self) -> StreamId {
+        self.own.stream()
+    }
+    fn hasten(&mut self, stream: StreamId) {
+        self.own.hasten(stream);
     }
     fn callout_detached(&mut self, _: &Callout<'_>) -> Result<CalloutId, CalloutError> {
         Err(CalloutError::NotSent)

@@ -1,0 +1,1 @@
+//! `content-guard`: checks what goes to a model and what comes back.

@@ -1,0 +1,1 @@
+//! `response-cache`: answers again what was answered before, to the same caller.
