@@ -114,14 +114,19 @@ impl Outcome {
         }
     }
 
+    /// Whether the content checks refused the request, or kept (the rest of) an answer from the client.
+    pub(crate) fn is_withheld(&self) -> bool {
+        self.error.as_deref().is_some_and(Code::withholds)
+    }
+
     fn is_broken_off(&self) -> bool {
         self.details.starts_with(BROKEN_OFF)
     }
 
     /// How the request ended.
     pub(crate) fn end(&self) -> End {
-        if self.error.as_deref() == Some(Code::ContentPolicyViolation.name()) {
-            return End::Refused; // whatever the provider went on to say, the client did not get it
+        if self.is_withheld() {
+            return End::Refused;
         }
         if let Some(end) = self.metered_end() {
             return end; // a client that hangs up on the terminator has got everything
@@ -172,6 +177,7 @@ impl Outcome {
     pub(crate) fn verdict<'a>(&self, broke: Option<&'a str>) -> &'a str {
         match (self.end(), broke.filter(|broke| *broke != "reset")) {
             (End::Complete, _) => "ok",
+            (End::Refused, _) if self.is_withheld() => "withheld",
             (end @ (End::ErrorEvent | End::Unterminated), _) => end.name(),
             (End::ProviderReset, _) if self.is_answered() => "cut",
             (_, Some(broke)) => broke,

@@ -130,9 +130,9 @@ fn metadata(host: &dyn Host) -> Option<String> {
 }
 
 /// Whether the record tells what the provider said. In an attempt that failed that is not what the client got, nor
-/// what it pays for.
+/// what it pays for; an answer that the content checks withheld has been given all the same.
 fn counts(outcome: &Outcome) -> bool {
-    outcome.is_answered() || outcome.status == 0
+    outcome.is_answered() || outcome.is_withheld() || outcome.status == 0
 }
 
 fn usage(record: &mut Object, host: &dyn Host) {
@@ -210,7 +210,10 @@ fn running(
     attempt.word("provider", provider);
     attempt.word("model", model);
     attempt.fact("key", host, context::PROVIDER_KEY);
-    attempt.number("status", Some(if outcome.is_answered() { outcome.status } else { 0 }));
+    // What is metered is a success, whatever became of it on its way to the client.
+    let withheld = outcome.is_withheld() && context::METER.get(host).is_some();
+    let status = if withheld { 200 } else { 0 };
+    attempt.number("status", Some(if outcome.is_answered() { outcome.status } else { status }));
     attempt.text("verdict", Some(outcome.verdict(broke.as_deref())));
     attempt.number("ms", Some(ms));
     Some(attempt.finish())

@@ -134,6 +134,40 @@ fn what_a_failed_attempt_said_is_not_in_the_record() {
 }
 
 #[test]
+fn an_answer_that_the_guard_withholds_is_in_the_record_with_what_it_cost() {
+    let (mut filter, mut host) = begin(CHAT);
+    let verdicts = r#"[{"check":"banned","on":"response","category":"keyword","action":"block","count":1}]"#;
+    set(
+        &mut host,
+        &[
+            (context::METER, "provider-adapter"),
+            (context::PROVIDER, "b"),
+            (context::ATTEMPT_START, "900"),
+            (context::OUTPUT_TOKENS, "3"),
+            (context::STREAM_END, "complete"),
+            (context::CACHE, "miss"),
+            (context::GUARD, verdicts),
+            (context::ERROR, "content_policy_violation"),
+        ],
+    );
+    host.respond(&[(":status", "400"), ("x-sluice-error", "content_policy_violation")]);
+    filter.on_response_headers(&mut host, false);
+    envoy_says(&mut host, 400, 0, "");
+    let record = parsed(&mut filter, &mut host);
+    assert_eq!(record["guard"], serde_json::from_str::<Value>(verdicts).unwrap());
+    let attempt = json!({"provider": "b", "status": 200, "verdict": "withheld", "ms": 100});
+    assert_eq!(record["attempts"], json!([attempt]));
+    for (name, want) in [
+        ("cache", json!("miss")),
+        ("output_tokens", json!(3)),
+        ("end", json!("refused")),
+        ("error", json!("content_policy_violation")),
+    ] {
+        assert_eq!(record[name], want, "{name}");
+    }
+}
+
+#[test]
 fn the_record_of_a_refused_request() {
     let (mut filter, mut host) = begin(CHAT);
     set(&mut host, &[(context::ERROR, "model_not_found"), (context::MODEL, "gpt-5")]);

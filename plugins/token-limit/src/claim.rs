@@ -5,6 +5,7 @@ use sluice_core::content::Shape;
 use sluice_core::context;
 use sluice_core::filter::{Headers, Host};
 use sluice_core::openai::Operation;
+use sluice_core::openai::error::Code;
 use sluice_core::window::Window;
 
 use crate::config::{Config, Limit};
@@ -173,7 +174,8 @@ impl Used {
             },
         };
         let reached_provider = reached_provider(host);
-        if got == Got::Error || !reached_provider {
+        let is_error = got == Got::Error && !is_withheld(host);
+        if is_error || !reached_provider {
             return Self { reached_provider, ..Self::default() };
         }
         let costs = config.limits.iter().any(|limit| limit.measure == Measure::Cost);
@@ -189,6 +191,11 @@ impl Used {
             measure => measure.amount(&self.usage, self.price.as_ref()),
         }
     }
+}
+
+/// Whether the error that the client got stands in the place of an answer that a provider gave.
+fn is_withheld(host: &dyn Host) -> bool {
+    context::METER.get(host).is_some() && context::ERROR.get(host).is_some_and(|code| Code::withholds(&code))
 }
 
 /// Whether a provider has got to see the request. Envoy knows its own address in a connection once there is one, not

@@ -221,6 +221,30 @@ fn what_no_provider_served_costs_nothing() {
 }
 
 #[test]
+fn an_answer_that_the_guard_withholds_was_given_and_is_paid_for() {
+    for (code, metered, want) in [
+        ("content_policy_violation", true, 17),
+        ("guard_unavailable", true, 17),
+        ("content_policy_violation", false, 0), // the request was refused
+        ("upstream_error", true, 0),
+    ] {
+        let (mut host, config) = (FakeHost::default(), config(tokens()));
+        let (mut filter, _) = ask(&mut host, &config, "ann");
+        context::ERROR.set(&mut host, code);
+        if metered {
+            host.set_attribute("upstream.local_address", "10.0.0.1:443");
+            context::METER.set(&mut host, "provider-adapter");
+            context::INPUT_TOKENS.set_number(&mut host, 12);
+            context::OUTPUT_TOKENS.set_number(&mut host, 5);
+        }
+        host.respond(&[(":status", "400")]);
+        filter.on_response_headers(&mut host, true);
+        filter.on_done(&mut host);
+        assert_eq!(shown(&mut host, &config, "ann", 0)["used"], want, "{code} {metered}");
+    }
+}
+
+#[test]
 fn a_client_that_does_not_wait_for_the_answer_pays_for_its_input() {
     let limits = json!([{"name": "tokens", "total_tokens": 1000, "per_ms": 60_000}]);
     for (reached, status, want) in [

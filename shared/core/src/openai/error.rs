@@ -90,6 +90,13 @@ impl Code {
         }
     }
 
+    /// Whether the code called `name` is that of an answer which the content checks keep from the client, though its
+    /// provider has given it.
+    #[must_use]
+    pub fn withholds(name: &str) -> bool {
+        [Self::ContentPolicyViolation, Self::GuardUnavailable].iter().any(|code| code.name() == name)
+    }
+
     /// HTTP status of the reply.
     #[must_use]
     pub const fn status(self) -> u16 {
