@@ -24,7 +24,7 @@ use crate::render::{Plugin, Rendering, render};
 type PluginCheck = fn(&[u8], &Env<'_>) -> Result<(), ConfigError>;
 
 /// Every plugin by name.
-const PLUGINS: [(&str, PluginCheck); 8] = [
+const PLUGINS: [(&str, PluginCheck); 10] = [
     (AiLog::NAME, plugin::<AiLog>),
     (ConsumerAuth::NAME, plugin::<ConsumerAuth>),
     (ModelRouter::NAME, plugin::<ModelRouter>),
@@ -33,6 +33,8 @@ const PLUGINS: [(&str, PluginCheck); 8] = [
     (ProviderAdapter::NAME, plugin::<ProviderAdapter>),
     (TokenLimit::NAME, plugin::<TokenLimit>),
     (RedisBridge::NAME, network::<RedisBridge>),
+    ("content-guard", |_, _| Ok(())),
+    ("response-cache", |_, _| Ok(())),
 ];
 
 /// Reads and checks `file`.
@@ -63,8 +65,8 @@ fn ask_plugins(gateway: &Gateway, report: &Report, options: &CheckOptions<'_>) {
     // Envoy hands a plugin only the variables that are rendered.
     let told = |name: &str| rendered.environment.binary_search_by(|told| told.as_str().cmp(name)).is_ok();
     let env = |name: &str| if told(name) { (options.env)(name) } else { None };
-    let bridge = rendered.bridge.iter().map(|bridge| &bridge.plugin);
-    for plugin in rendered.plugins.iter().chain(bridge).filter(|plugin| !plugin.config.is_null()) {
+    let others = rendered.bridge.iter().map(|bridge| &bridge.plugin).chain(&rendered.operator);
+    for plugin in rendered.plugins.iter().chain(others).filter(|plugin| !plugin.config.is_null()) {
         if let Err(why) = ask(plugin, &env) {
             let path = format!("plugin {}", plugin.name);
             report.mistake(Place::START, &path, format!("{why}; change what it says in this file"));

@@ -10,9 +10,6 @@ use crate::file::Decimal;
 pub(super) use reader::read;
 pub use token_limit::config::Dimension;
 
-/// Most characters of a limit's message.
-const MAX_MESSAGE: usize = 500;
-
 /// One limit. All that apply to a request must admit it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {

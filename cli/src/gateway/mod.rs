@@ -4,9 +4,12 @@
 //! looks at the parts together for what is allowed but does nothing.
 
 mod address;
+mod cache;
 mod consumer;
+mod guard;
 mod http;
 mod limit;
+mod line;
 mod lint;
 mod listen;
 mod pattern;
@@ -23,7 +26,9 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 pub use address::{Endpoint, Host, Scheme};
+pub use cache::{Cache, Scope};
 pub use consumer::{Consumer, ConsumerKey, Credentials, Origin, sha256_hex};
+pub use guard::{Action, Check, Contract, Failure, Finder, Form, Guard, Refusal, Risk, Service};
 pub use limit::{Amount, Dimension, Limit, Weights};
 pub use listen::Tls;
 pub use policy::{Hold, HoldUntil, Log, Retry, Timeouts};
@@ -43,9 +48,6 @@ pub const LISTEN: &str = "127.0.0.1:10000";
 pub const ADMIN: &str = "127.0.0.1:9901";
 /// Largest request body in bytes unless the file says otherwise: some images in base64.
 pub const MAX_REQUEST_BODY: u64 = 32 << 20;
-
-/// Sections that later versions will read.
-const NOT_YET: [&str; 2] = ["cache", "guard"];
 
 /// Everything that one `gateway.yaml` says, defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,8 +80,12 @@ pub struct Gateway {
     pub limits: Vec<Limit>,
     /// What tokens cost, in the order of the file; the first that matches counts.
     pub prices: Vec<Price>,
-    /// Where limits are counted; `None`: in Envoy's own memory.
+    /// Where limits are counted and answers kept; `None`: in Envoy's own memory.
     pub redis: Option<Redis>,
+    /// Which answers are given again; `None`: none.
+    pub cache: Option<Cache>,
+    /// What may go to a model and come back; `None`: everything.
+    pub guard: Option<Guard>,
     /// What the access log holds.
     pub log: Log,
 }
@@ -182,7 +188,6 @@ impl Sources<'_> {
 fn read(root: &Cursor<'_>, sources: &Sources<'_>) -> Option<Gateway> {
     let mut fields = root.fields("sections such as `providers` and `models`")?;
     version(&mut fields);
-    refuse_not_yet(&mut fields);
     let listen = listen::read(&mut fields, sources);
     let max_request_body =
         fields.optional("max_request_body").map_or(Some(MAX_REQUEST_BODY), |at| at.size(1 << 10..=1 << 30));
@@ -195,6 +200,8 @@ fn read(root: &Cursor<'_>, sources: &Sources<'_>) -> Option<Gateway> {
     let limits = limit::read(&mut fields, &known);
     let prices = price::read(&mut fields);
     let redis = redis::read(&mut fields, sources);
+    let cache = cache::read(&mut fields);
+    let guard = guard::read(&mut fields, &known, sources);
     let log = policy::log(&mut fields);
     fields.finish();
     let (listen, callers, providers, models) = (listen?, callers?, providers.all?, models?);
@@ -214,6 +221,8 @@ fn read(root: &Cursor<'_>, sources: &Sources<'_>) -> Option<Gateway> {
         limits: limits?,
         prices: prices?,
         redis: redis?,
+        cache: cache?,
+        guard: guard?,
         log: log?,
     };
     lint::look(root, &gateway);
@@ -227,11 +236,5 @@ fn version(fields: &mut Fields<'_>) {
         && text != "1"
     {
         at.refuse::<()>(format!("{:?} is no version that this sluice reads; write 1", shown(text)));
-    }
-}
-
-fn refuse_not_yet(fields: &mut Fields<'_>) {
-    for name in NOT_YET {
-        fields.not_yet(name, "not supported yet; remove the section");
     }
 }

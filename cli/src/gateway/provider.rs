@@ -171,7 +171,8 @@ fn protocol(at: &Cursor<'_>) -> Option<Protocol> {
     at.choice(&[("openai", Protocol::Openai)])
 }
 
-fn headers(at: &Cursor<'_>, sources: &Sources<'_>) -> Option<BTreeMap<String, Secret>> {
+/// Headers that are added to requests, by name; a value may be a secret.
+pub(super) fn headers(at: &Cursor<'_>, sources: &Sources<'_>) -> Option<BTreeMap<String, Secret>> {
     let named = at.fields("headers by name such as {x-team: search}")?.named();
     let mut read = BTreeMap::new();
     let mut whole = Some(());

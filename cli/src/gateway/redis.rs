@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::address::Endpoint;
+use super::line::yes_or_no;
 use super::secret::{self, Secret};
 use super::{Sources, url};
 use crate::file::{Cursor, Fields};
@@ -66,7 +67,7 @@ pub(super) fn read(fields: &mut Fields<'_>, sources: &Sources<'_>) -> Option<Opt
     let nodes_at = fields.required("url", &format!("`url: {EXAMPLE}`"));
     let nodes = nodes_at.as_ref().and_then(nodes);
     let cluster = fields.optional("cluster");
-    let cluster = cluster.map_or(Some(false), |at| at.choice(&[("true", true), ("false", false)]));
+    let cluster = cluster.map_or(Some(false), |at| yes_or_no(&at));
     let username = fields.optional("username");
     let password = fields.optional("password").map_or(Some(None), |at| secret::read(&at, sources).map(Some));
     let username = username.map_or(Some(None), |at| user(&at, password.as_ref(), sources).map(Some));

@@ -5,7 +5,7 @@ mod when;
 
 use std::collections::BTreeMap;
 
-pub(super) use reader::{globs, read};
+pub(super) use reader::{globs, model, read};
 pub(super) use when::read as when;
 
 /// One rule: what it matches, and who then serves.

@@ -15,10 +15,10 @@ pub(super) struct Addresses {
 }
 
 /// One address.
-struct Address {
-    scheme: Scheme,
-    endpoint: Endpoint,
-    path: String,
+pub(super) struct Address {
+    pub(super) scheme: Scheme,
+    pub(super) endpoint: Endpoint,
+    pub(super) path: String,
 }
 
 /// Reads one URL or a list of them.
@@ -60,24 +60,57 @@ fn address(at: &Cursor<'_>) -> Option<Address> {
 
 /// The text is not repeated: a URL may hold a password.
 fn parse(text: &str) -> Result<Address, String> {
+    let parts = split(text, EXAMPLE, "keys")?;
+    if parts.rest.contains(['?', '#']) {
+        return Err(format!("has a query or a fragment; write only the base such as {EXAMPLE}"));
+    }
+    Ok(Address {
+        scheme: parts.scheme,
+        endpoint: endpoint(parts.authority, parts.scheme.port())?,
+        path: base(parts.rest)?,
+    })
+}
+
+/// The address of one call: its path and query are asked for as they stand. The text is not repeated.
+///
+/// # Errors
+/// What is wrong with it; what to write instead, such as `example`.
+pub(super) fn call(text: &str, example: &str) -> Result<Address, String> {
+    let parts = split(text, example, "key")?;
+    if parts.rest.contains('#') {
+        return Err(format!("has a fragment, which no server sees; write a URL such as {example}"));
+    }
+    let endpoint =
+        endpoint(parts.authority, parts.scheme.port()).map_err(|why| why.replace(EXAMPLE, example))?;
+    let slash = if parts.rest.starts_with('/') { "" } else { "/" };
+    Ok(Address { scheme: parts.scheme, endpoint, path: format!("{slash}{}", parts.rest) })
+}
+
+/// A URL in parts.
+struct Parts<'a> {
+    scheme: Scheme,
+    authority: &'a str,
+    /// Path and query.
+    rest: &'a str,
+}
+
+/// `key` names the field for what a URL must not hold.
+fn split<'a>(text: &'a str, example: &str, key: &str) -> Result<Parts<'a>, String> {
     let visible = |c: char| c.is_ascii_graphic() && !"\"<>\\^`{|}".contains(c);
     let (scheme, rest) = match text.split_once("://") {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Scheme::Https, rest),
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Scheme::Http, rest),
-        _ => return Err(format!("does not begin with https:// or http://; write a URL such as {EXAMPLE}")),
+        _ => return Err(format!("does not begin with https:// or http://; write a URL such as {example}")),
     };
     if !text.chars().all(visible) {
         let hint = "write host names in punycode (xn--…) and other characters as %XX";
         return Err(format!("has a space or a character that a URL may not hold; {hint}"));
     }
-    if rest.contains(['?', '#']) {
-        return Err(format!("has a query or a fragment; write only the base such as {EXAMPLE}"));
-    }
-    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let (authority, rest) = rest.find(['/', '?', '#']).map_or((rest, ""), |at| rest.split_at(at));
     if authority.contains('@') {
-        return Err("has a user or password in it; remove it and write the key under `keys`".into());
+        return Err(format!("has a user or password in it; remove it and write the key under `{key}`"));
     }
-    Ok(Address { scheme, endpoint: endpoint(authority, scheme.port())?, path: base(path)? })
+    Ok(Parts { scheme, authority, rest })
 }
 
 /// The path without its closing slashes.

@@ -8,7 +8,7 @@ use super::{Rendering, seconds};
 use crate::gateway::{Balance, Endpoint, Gateway, Hop, Host, Provider, Rule, Scheme};
 
 /// More than any load: Envoy's default of 3 retries at a time would refuse fallbacks when they are needed most.
-const UNBOUNDED: u32 = 1_000_000;
+pub(super) const UNBOUNDED: u32 = 1_000_000;
 /// Envoy's own default for what a connection buffers, in bytes.
 const BUFFER: u64 = 1 << 20;
 

@@ -11,8 +11,8 @@ use sluice_core::config::SecretSource;
 use sluice_core::filter::Filter;
 use token_limit::TokenLimit;
 
-use super::clusters::label;
-use super::{Rendering, consumers, limits, millis, text};
+use super::clusters::{Cluster, label};
+use super::{Rendering, cache, consumers, guard, limits, millis, text};
 use crate::gateway::{Gateway, HoldUntil, Key, Provider, Rotation, Rule, Sticky, When};
 
 /// The type of a plugin in the chain.
@@ -44,8 +44,12 @@ pub struct Plugin {
     pub secret: bool,
 }
 
-/// The plugins in the order that requests pass them. `clusters` names the cluster of each target of each rule.
-pub(super) fn plugins(gateway: &Gateway, clusters: &[Vec<String>]) -> Vec<Plugin> {
+/// Plugins that are there only where the gateway has a use for them; their places in the chain are always kept.
+pub(super) const OPTIONAL: [&str; 3] = [TokenLimit::NAME, guard::NAME, cache::NAME];
+
+/// The plugins in the order that requests pass them. `clusters` names the cluster of each target of each rule,
+/// `services` are those of the guard.
+pub(super) fn plugins(gateway: &Gateway, clusters: &[Vec<String>], services: &[Cluster]) -> Vec<Plugin> {
     let plugin = |name, stage, config, secret| Plugin { name, stage, config, secret };
     vec![
         plugin(AiLog::NAME, Stage::Gateway, json!({}), false),
@@ -57,6 +61,13 @@ pub(super) fn plugins(gateway: &Gateway, clusters: &[Vec<String>]) -> Vec<Plugin
         ),
         plugin(ModelRouter::NAME, Stage::Gateway, model_router(gateway, clusters), false),
         plugin(TokenLimit::NAME, Stage::Gateway, limits::token_limit(gateway), false),
+        plugin(
+            guard::NAME,
+            Stage::Gateway,
+            guard::content_guard(gateway, services),
+            guard::has_secrets_in_it(gateway),
+        ),
+        plugin(cache::NAME, Stage::Gateway, cache::response_cache(gateway), false),
         plugin(Fallback::NAME, Stage::Provider, fallback(gateway), false),
         plugin(KeyRotation::NAME, Stage::Provider, key_rotation(gateway), has_keys_in_it(gateway)),
         plugin(ProviderAdapter::NAME, Stage::Provider, provider_adapter(gateway), has_headers_in_it(gateway)),
@@ -77,6 +88,7 @@ pub(super) fn environment(gateway: &Gateway) -> Vec<String> {
             SecretSource::Value(_) => None,
         })
         .chain(consumers::environment(gateway).cloned())
+        .chain(guard::environment(gateway).cloned())
         .collect();
     names.sort();
     names.dedup();
@@ -230,7 +242,8 @@ fn provider_adapter(gateway: &Gateway) -> Value {
     json!({"providers": providers})
 }
 
-fn header(value: &SecretSource) -> Value {
+/// A header's value, which may stand in the environment.
+pub(super) fn header(value: &SecretSource) -> Value {
     match value {
         SecretSource::Env(name) => json!({"env": name}),
         SecretSource::Value(value) => json!(value),

@@ -1,11 +1,9 @@
 //! The listener: the chain of filters, the access log, and Envoy's own errors in OpenAI's shape.
 
 use serde_json::{Value, json};
-use sluice_core::filter::Filter as _;
 use sluice_core::openai::error::{Code, ERROR_HEADER};
-use token_limit::TokenLimit;
 
-use super::filters::{NO_FILTER, Plugin, Stage, WASM_FILTER};
+use super::filters::{NO_FILTER, OPTIONAL, Plugin, Stage, WASM_FILTER};
 use super::{Rendering, routes, seconds};
 use crate::gateway::Gateway;
 
@@ -130,7 +128,7 @@ fn discovered(plugins: &[Plugin], stage: Stage, rendering: &Rendering<'_>) -> Ve
 
 /// What a place in the chain may hold.
 fn type_urls(plugin: &Plugin) -> Vec<&'static str> {
-    if plugin.name == TokenLimit::NAME { vec![WASM_FILTER, NO_FILTER] } else { vec![WASM_FILTER] }
+    if OPTIONAL.contains(&plugin.name) { vec![WASM_FILTER, NO_FILTER] } else { vec![WASM_FILTER] }
 }
 
 /// A file that Envoy reads again whenever another is moved into its place.

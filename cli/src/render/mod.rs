@@ -3,7 +3,7 @@
 //! | file | holds | read as |
 //! | --- | --- | --- |
 //! | `envoy.yaml` | admin address, and where the others are | bootstrap |
-//! | `listeners.yaml` | the listener with its chain of filters; with `redis` an inner one, too | LDS |
+//! | `listeners.yaml` | the listener with its chain of filters; with `redis` an inner one, with `cache` one for operators, too | LDS |
 //! | `routes.yaml` | time-outs and retries | RDS |
 //! | `clusters.yaml` | a chain of endpoints for each target of each rule | CDS |
 //! | `filters/<plugin>.yaml` | how each plugin is loaded, with its own JSON | ECDS |
@@ -11,10 +11,12 @@
 //! Weights, keys, time-outs and providers can so change under open connections: only a change of addresses, of the
 //! certificate, of the body limit or of the deadline of a request makes Envoy replace the listener.
 
+mod cache;
 mod clusters;
 mod consumers;
 mod files;
 mod filters;
+mod guard;
 mod limits;
 mod listener;
 mod names;
@@ -28,6 +30,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+pub use cache::OPERATOR;
 pub use clusters::Cluster;
 pub use files::{File, write};
 pub use filters::{Plugin, Stage};
@@ -60,6 +63,8 @@ pub struct Rendered {
     pub listener: Value,
     /// The listener in front of Redis.
     pub bridge: Option<Bridge>,
+    /// The filter of the listener for operators.
+    pub operator: Option<Plugin>,
     /// The only route configuration.
     pub routes: Value,
     /// Clusters by name, each name once.
@@ -81,14 +86,17 @@ pub fn render(gateway: &Gateway, rendering: &Rendering<'_>) -> Rendered {
         of_rules.push(of_rule.iter().map(|cluster| cluster.name.clone()).collect());
         clusters.extend(of_rule);
     }
+    let services = guard::clusters(gateway, rendering);
+    let plugins = filters::plugins(gateway, &of_rules, &services);
+    clusters.extend(services);
     clusters.extend(redis::clusters(gateway, rendering));
     clusters.sort_by(|a, b| a.name.cmp(&b.name));
     clusters.dedup_by(|a, b| a.name == b.name);
-    let plugins = filters::plugins(gateway, &of_rules);
     Rendered {
         bootstrap: bootstrap(gateway, rendering),
         listener: listener::listener(gateway, &plugins, rendering),
         bridge: redis::bridge(gateway),
+        operator: cache::operator(gateway),
         routes: routes::routes(gateway),
         clusters,
         plugins,
@@ -125,8 +133,17 @@ impl Rendered {
     #[must_use]
     pub fn listener_file(&self, rendering: &Rendering<'_>) -> File {
         let bridge = self.bridge.as_ref().map(|bridge| bridge.listener(rendering, &self.environment));
-        let listeners: Vec<Value> = bridge.into_iter().chain([self.listener.clone()]).collect();
+        let operator = self.operator.as_ref();
+        let operator = operator.map(|plugin| cache::listener(plugin, rendering, &self.environment));
+        let inner = bridge.into_iter().chain(operator);
+        let listeners: Vec<Value> = inner.chain([self.listener.clone()]).collect();
         File::discovery("listeners.yaml", &listeners, false)
+    }
+
+    /// How many listeners `listeners.yaml` holds.
+    #[must_use]
+    pub fn listeners(&self) -> u64 {
+        1_u64.saturating_add(self.bridge.is_some().into()).saturating_add(self.operator.is_some().into())
     }
 
     /// `filters/<plugin>.yaml`.

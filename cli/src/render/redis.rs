@@ -17,6 +17,8 @@ pub(super) const CLUSTER: &str = "sluice.redis";
 const NODES: &str = "sluice.redis.nodes";
 /// Largest reply in bytes: far beyond a limit's, and a bound on what a broken Redis can make a worker hold.
 const MAX_REPLY_BYTES: u64 = 1 << 20;
+/// What an answer in the cache takes besides its body, in bytes, and more.
+const ENTRY_HEAD: u64 = 64 << 10;
 /// Least time that redis_proxy gives an operation: what nobody waits for is still told to a slow Redis.
 const OPERATION: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -32,7 +34,7 @@ pub struct Bridge {
 /// The listener's parts, where the gateway has a Redis.
 pub(super) fn bridge(gateway: &Gateway) -> Option<Bridge> {
     let redis = gateway.redis.as_ref()?;
-    let config = json!({"max_reply_bytes": MAX_REPLY_BYTES});
+    let config = json!({"max_reply_bytes": max_reply_bytes(gateway)});
     let plugin = Plugin { name: RedisBridge::NAME, stage: Stage::Redis, config, secret: false };
     let timeout = redis.timeout.saturating_mul(2).max(OPERATION);
     let mut settings = json!({"op_timeout": seconds(timeout), "read_policy": "MASTER"});
@@ -43,6 +45,12 @@ pub(super) fn bridge(gateway: &Gateway) -> Option<Bridge> {
         settings.insert("dns_cache_config".into(), cache);
     }
     Some(Bridge { plugin, settings })
+}
+
+/// Room for the largest answer in the cache.
+fn max_reply_bytes(gateway: &Gateway) -> u64 {
+    let entry = gateway.cache.as_ref().map(|cache| cache.max_entry.saturating_add(ENTRY_HEAD));
+    entry.unwrap_or_default().max(MAX_REPLY_BYTES)
 }
 
 impl Bridge {

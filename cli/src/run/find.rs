@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
-use crate::gateway::{Gateway, Scheme};
+use crate::gateway::{Gateway, Guard, Scheme};
 
 /// Where distributions keep their root certificates, most common first.
 const ROOTS: [&str; 5] = [
@@ -64,17 +64,18 @@ fn around() -> impl Iterator<Item = PathBuf> {
 /// The PEM file with the system's root certificates: `SSL_CERT_FILE`, else where distributions keep it.
 ///
 /// # Errors
-/// There is none, and a provider or Redis is spoken to over TLS.
+/// There is none, and a provider, Redis or a moderation service is spoken to over TLS.
 pub fn roots(gateway: &Gateway) -> Result<PathBuf, String> {
     if let Some(path) = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) {
         return std::path::absolute(path).map_err(|error| error.to_string());
     }
     let found = ROOTS.iter().map(PathBuf::from).find(|path| path.is_file());
     let needed = gateway.providers.iter().any(|provider| provider.scheme == Scheme::Https)
-        || gateway.redis.as_ref().is_some_and(|redis| redis.tls);
+        || gateway.redis.as_ref().is_some_and(|redis| redis.tls)
+        || gateway.guard.iter().flat_map(Guard::services).any(|(_, asked)| asked.scheme == Scheme::Https);
     match found {
         None if needed => {
-            Err("no root certificates found to verify https providers or rediss with; install the package \
+            Err("no root certificates found to verify https or rediss with; install the package \
              ca-certificates, or set SSL_CERT_FILE to a PEM file"
                 .into())
         }

@@ -50,8 +50,7 @@ impl<'a> Live<'a> {
         if refused > 0 {
             return Err("Envoy refused the configuration; its log says why".into());
         }
-        let listeners = if self.rendered.bridge.is_some() { 2 } else { 1 };
-        Ok(self.admin.number("listener_manager.total_listeners_active") == Some(listeners)
+        Ok(self.admin.number("listener_manager.total_listeners_active") == Some(self.rendered.listeners())
             && self.admin.number("listener_manager.workers_started") == Some(1))
     }
 

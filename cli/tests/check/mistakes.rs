@@ -7,11 +7,13 @@
 use super::checked;
 
 /// The tables by name.
-const TABLES: [(&str, &str); 4] = [
+const TABLES: [(&str, &str); 6] = [
     ("mistakes.txt", include_str!("mistakes.txt")),
     ("consumers.txt", include_str!("consumers.txt")),
     ("limits.txt", include_str!("limits.txt")),
     ("redis.txt", include_str!("redis.txt")),
+    ("cache.txt", include_str!("cache.txt")),
+    ("guard.txt", include_str!("guard.txt")),
 ];
 const PROVIDERS: &str = "providers: {a: {url: http://a/v1}}\n";
 const MODELS: &str = "models: [{match: \"*\", targets: [{provider: a}]}]\n";

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use sluice_core::config::shown;
 
-use super::{Amount, Dimension, Limit, MAX_MESSAGE, Weights};
+use super::{Amount, Dimension, Limit, Weights};
 use crate::file::{Cursor, Decimal, Fields, did_you_mean};
 use crate::gateway::consumer::Known;
 use crate::gateway::http::header_name;
+use crate::gateway::line::{message, yes_or_no};
 use crate::gateway::{When, rule};
 
 const LIMIT: &str = "`{name: per-consumer, by: [consumer], total_tokens: 100000, per: 1m}`";
@@ -179,20 +180,4 @@ fn per(fields: &mut Fields<'_>, amount: Option<&Amount>) -> Option<Option<Durati
         Some(_) => fields.required("per", "`per: 1m`").and_then(|at| at.duration(PER)).map(Some),
         None => fields.optional("per").and_then(|at| at.duration(PER)).map(Some),
     }
-}
-
-fn yes_or_no(at: &Cursor<'_>) -> Option<bool> {
-    at.choice(&[("true", true), ("false", false)])
-}
-
-fn message(at: &Cursor<'_>) -> Option<String> {
-    let text = at.text("what the client is told")?.trim();
-    if text.chars().any(char::is_control) {
-        return at.refuse("has several lines or a control character; write one line of text");
-    }
-    let length = text.chars().count();
-    if length > MAX_MESSAGE {
-        return at.refuse(format!("has {length} characters; write at most {MAX_MESSAGE}"));
-    }
-    Some(text.to_owned())
 }

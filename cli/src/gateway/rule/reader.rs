@@ -149,7 +149,8 @@ fn provider(at: &Cursor<'_>, providers: &[String]) -> Option<String> {
     at.refuse(format!("no provider named {:?}{advice}", shown(name)))
 }
 
-fn model(at: &Cursor<'_>) -> Option<String> {
+/// The name of a model as it is sent.
+pub(in crate::gateway) fn model(at: &Cursor<'_>) -> Option<String> {
     let text = at.text("the name of a model")?;
     if text.chars().any(char::is_control) {
         return at.refuse("holds a control character; write the name of a model in one line");

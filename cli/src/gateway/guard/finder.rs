@@ -1,0 +1,121 @@
+//! Reads what a check looks for: exactly one of keywords, regular expressions, detectors and a service.
+
+use std::collections::HashMap;
+
+use regex::Regex;
+
+use super::{Action, Contract, Finder, service};
+use crate::file::{Cursor, Fields};
+use crate::gateway::Sources;
+use crate::gateway::line::yes_or_no;
+
+/// What a check can look for.
+const ONE_OF: &str = "keywords, regex, detect or url";
+/// The built-in detectors.
+const DETECTORS: [&str; 7] = ["email", "phone", "card", "cn_id", "api_key", "jwt", "private_key"];
+/// Longest keyword in characters: a stream holds back as much as the longest of them.
+const MAX_KEYWORD: usize = 200;
+
+/// Reads the fields that belong to it.
+pub(super) fn read(fields: &mut Fields<'_>, sources: &Sources<'_>) -> Option<Finder> {
+    let whole_words = fields.optional("whole_words");
+    let keywords = fields.optional("keywords");
+    let regex = fields.optional("regex");
+    let detect = fields.optional("detect");
+    let url = fields.optional("url");
+    let rest = service::Rest::take(fields);
+    let written: Vec<&Cursor<'_>> = [&keywords, &regex, &detect, &url].into_iter().flatten().collect();
+    if let [_, second, ..] = written[..] {
+        return second
+            .refuse(format!("is a second thing to look for; write two checks, each with one of {ONE_OF}"));
+    }
+    if written.is_empty() {
+        return fields.whole().refuse(format!("says not what to look for; write one of {ONE_OF}"));
+    }
+    let mut good = Some(());
+    if url.is_none() {
+        good = good.and(rest.refuse_all());
+    }
+    if let (Some(at), None) = (&whole_words, &keywords) {
+        good = at.refuse("has no effect without `keywords`; remove it");
+    }
+    let whole_words = whole_words.map_or(Some(false), |at| yes_or_no(&at));
+    let finder = match (keywords, regex, detect, url) {
+        (Some(at), ..) => {
+            words(&at).zip(whole_words).map(|(words, whole_words)| Finder::Keywords { words, whole_words })
+        }
+        (_, Some(at), ..) => expressions(&at).map(Finder::Regex),
+        (_, _, Some(at), _) => detectors(&at).map(Finder::Detect),
+        (.., url) => service::read(&url?, rest, sources).map(|service| Finder::Service(Box::new(service))),
+    };
+    good.and(finder)
+}
+
+/// Whether what is found can be treated so.
+pub(super) fn can(at: &Cursor<'_>, finder: &Finder, action: Action) -> Option<()> {
+    match (action, finder) {
+        (Action::Mask, Finder::Service(service)) if service.protocol == Contract::Openai => at.refuse(
+            "cannot be had of protocol openai, which does not say what to replace; write block or log, or \
+             `protocol: generic`",
+        ),
+        _ => Some(()),
+    }
+}
+
+/// The items of a list of which no two are `alike`.
+fn distinct<T>(
+    at: &Cursor<'_>,
+    want: &str,
+    one: impl Fn(&Cursor<'_>) -> Option<T>,
+    alike: impl Fn(&T) -> String,
+) -> Option<Vec<T>> {
+    let items = at.one_or_more(want)?;
+    let read: Vec<_> = items.iter().map(one).collect();
+    let mut seen: HashMap<String, &Cursor<'_>> = HashMap::new();
+    let mut good = Some(());
+    for (at, item) in items.iter().zip(&read) {
+        let Some(earlier) = item.as_ref().and_then(|item| seen.insert(alike(item), at)) else { continue };
+        good = at.refuse(format!("is the same as {}; remove one of them", earlier.path()));
+    }
+    good.and_then(|()| read.into_iter().collect())
+}
+
+fn words(at: &Cursor<'_>) -> Option<Vec<String>> {
+    let want = "words such as [\"internal codename\"]";
+    distinct(at, want, word, |word| word.to_lowercase())
+}
+
+fn word(at: &Cursor<'_>) -> Option<String> {
+    let text = at.text("a word or a phrase")?.trim();
+    if text.chars().count() > MAX_KEYWORD {
+        return at
+            .refuse(format!("has more than {MAX_KEYWORD} characters; write a part of it that says enough"));
+    }
+    Some(text.to_owned())
+}
+
+fn expressions(at: &Cursor<'_>) -> Option<Vec<String>> {
+    distinct(at, "regular expressions such as ['AKIA[0-9A-Z]{16}']", expression, Clone::clone)
+}
+
+/// Compiled as content-guard does. The reason is the last line of the parser's: the others repeat the expression.
+fn expression(at: &Cursor<'_>) -> Option<String> {
+    let text = at.text("a regular expression")?;
+    match Regex::new(text) {
+        Ok(regex) if regex.is_match("") => at
+            .refuse("matches where nothing stands, so it finds everything; write one that needs a character"),
+        Ok(_) => Some(text.to_owned()),
+        Err(error) => {
+            let error = error.to_string();
+            let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            at.refuse(format!(
+                "is no regular expression: {why}; see https://docs.rs/regex/latest/regex/#syntax"
+            ))
+        }
+    }
+}
+
+fn detectors(at: &Cursor<'_>) -> Option<Vec<&'static str>> {
+    let choices = DETECTORS.map(|name| (name, name));
+    distinct(at, "detectors such as [email, phone]", |at| at.choice(&choices), |name| (*name).to_owned())
+}
