@@ -9,7 +9,10 @@
 //! <https://docs.anthropic.com/en/docs/build-with-claude/streaming>,
 //! <https://github.com/openai/openai-python/blob/main/src/openai/lib/streaming/_deltas.py>.
 
+mod choices;
+mod chunks;
 mod events;
+mod fold;
 mod judge;
 mod raw;
 
@@ -36,8 +39,22 @@ pub fn replay(operation: Operation, form: Form, body: &[u8], wanted: Wanted) -> 
     match (form, wanted.stream) {
         (Form::Document, false) => Some(body.to_vec()),
         (Form::Stream, true) => same_stream(operation, body, wanted.usage),
-        (Form::Stream, false) => None,
-        (Form::Document, true) => None,
+        (Form::Stream, false) => to_document(operation, body),
+        (Form::Document, true) => to_stream(operation, body, wanted.usage),
+    }
+}
+
+fn to_document(operation: Operation, body: &[u8]) -> Option<Vec<u8>> {
+    match operation {
+        Operation::Chat | Operation::TextCompletion => choices::document(operation, body),
+        _ => None,
+    }
+}
+
+fn to_stream(operation: Operation, body: &[u8], usage: bool) -> Option<Vec<u8>> {
+    match operation {
+        Operation::Chat | Operation::TextCompletion => chunks::stream(operation, body, usage),
+        _ => None,
     }
 }
 

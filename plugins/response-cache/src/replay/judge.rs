@@ -38,7 +38,8 @@ const CUT: NotStored = NotStored("cut");
 /// # Errors
 /// What speaks against storing it: `cut` (no terminator, or a choice without its end), `error`, `length`,
 /// `content_filter`, `refusal`, `finish_reason` (another end than the normal ones), `json` (not what the operation
-/// answers with), `choices` (none or too many), `size` (an event too large to be read), `form` (the operation has no
+/// answers with), `choices` (none or too many), `empty` (the
+/// model says nothing, which is seldom what it would say again), `size` (an event too large to be read), `form` (the operation has no
 /// such answers).
 pub fn judge(operation: Operation, form: Form, body: &[u8]) -> Result<Judged, NotStored> {
     let mut meter = Meter::new(operation);
@@ -46,6 +47,9 @@ pub fn judge(operation: Operation, form: Form, body: &[u8]) -> Result<Judged, No
         (Operation::Other, _) | (Operation::Embeddings, Form::Stream) => return Err(NotStored("form")),
         (_, Form::Document) => document(operation, &mut meter, body)?,
         (_, Form::Stream) => stream(operation, &mut meter, body)?,
+    }
+    if operation != Operation::Embeddings && !meter.has_content() {
+        return Err(NotStored("empty"));
     }
     let usage = meter.usage(0);
     Ok(Judged {
