@@ -1,5 +1,6 @@
 //! Policy logic shared by every plugin. No host, no clock, no I/O.
 
+pub mod breaker;
 pub mod config;
 pub mod content;
 pub mod context;

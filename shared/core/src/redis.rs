@@ -4,7 +4,6 @@
 //! <https://redis.io/docs/latest/develop/reference/protocol-spec/>); `redis-bridge` takes the HTTP off and Envoy's
 //! `redis_proxy` brings connections, AUTH, TLS and Redis Cluster.
 
-mod breaker;
 mod call;
 mod command;
 mod frames;

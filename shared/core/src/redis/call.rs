@@ -2,11 +2,11 @@
 
 use std::cell::RefCell;
 
-use super::breaker::{Breaker, Ticket};
 use super::command::Command;
 use super::frames::DecodeError;
 use super::reply::{RedisError, Reply, decode};
 use super::unavailable::Unavailable;
+use crate::breaker::{Breaker, Ticket};
 use crate::filter::{Callout, CalloutError, CalloutId, CalloutReply, Host};
 
 /// Deadline of a call nobody waits for, in milliseconds, unless the other one is longer: a slow Redis still gets

@@ -1,4 +1,4 @@
-//! Stops asking a Redis that keeps failing, and tries again now and then.
+//! Stops asking a service that keeps failing, and tries again now and then.
 
 /// Failures in a row that open it.
 const FAILURES: u32 = 5;
@@ -9,7 +9,7 @@ const MAX_BACK_OFF_MS: u64 = 10_000;
 
 /// A circuit breaker. Time is passed in as milliseconds of any clock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Breaker {
+pub struct Breaker {
     failures: u32, // in a row, while closed
     open: Option<Open>,
 }
@@ -23,13 +23,14 @@ struct Open {
 
 /// Leave to make a call; its outcome is reported with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ticket {
+pub struct Ticket {
     probe: u64, // 0: given while closed
 }
 
 impl Breaker {
     /// Whether a call may be made. While open, one probe each time the back-off has passed.
-    pub(super) fn admit(&mut self, now_ms: u64) -> Option<Ticket> {
+    #[must_use = "its outcome is to be reported"]
+    pub fn admit(&mut self, now_ms: u64) -> Option<Ticket> {
         let Some(open) = &mut self.open else { return Some(Ticket { probe: 0 }) };
         if now_ms < open.probe_at_ms {
             return None;
@@ -41,7 +42,7 @@ impl Breaker {
     }
 
     /// Takes an outcome; `true` if it has just opened. While open only the last probe's counts.
-    pub(super) fn report(&mut self, ticket: Ticket, good: bool, now_ms: u64) -> bool {
+    pub fn report(&mut self, ticket: Ticket, good: bool, now_ms: u64) -> bool {
         match &mut self.open {
             Some(open) if ticket.probe == 0 || ticket.probe != open.probe => {}
             Some(_) if good => *self = Self::default(),
