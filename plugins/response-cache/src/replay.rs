@@ -9,12 +9,16 @@
 //! <https://docs.anthropic.com/en/docs/build-with-claude/streaming>,
 //! <https://github.com/openai/openai-python/blob/main/src/openai/lib/streaming/_deltas.py>.
 
+mod blocks;
 mod choices;
 mod chunks;
 mod events;
 mod fold;
+mod items;
 mod judge;
+mod message;
 mod raw;
+mod response;
 
 use sluice_core::meter::{Meter, Strip};
 use sluice_core::openai::Operation;
@@ -47,14 +51,18 @@ pub fn replay(operation: Operation, form: Form, body: &[u8], wanted: Wanted) -> 
 fn to_document(operation: Operation, body: &[u8]) -> Option<Vec<u8>> {
     match operation {
         Operation::Chat | Operation::TextCompletion => choices::document(operation, body),
-        _ => None,
+        Operation::Messages => blocks::document(body),
+        Operation::Responses => response::document(body),
+        Operation::Embeddings | Operation::Other => None,
     }
 }
 
 fn to_stream(operation: Operation, body: &[u8], usage: bool) -> Option<Vec<u8>> {
     match operation {
         Operation::Chat | Operation::TextCompletion => chunks::stream(operation, body, usage),
-        _ => None,
+        Operation::Messages => message::stream(body),
+        Operation::Responses => response::stream(body),
+        Operation::Embeddings | Operation::Other => None,
     }
 }
 

@@ -128,7 +128,7 @@ pub(super) fn quote(text: &[u8]) -> Vec<u8> {
 }
 
 /// An object that is written member by member.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Object(Vec<u8>);
 
 impl Object {
@@ -154,9 +154,14 @@ impl Object {
         self.0.extend_from_slice(value.as_ref());
     }
 
-    /// Whether nothing was added.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.len() == 1
+    /// With all members of `other`.
+    pub(super) fn with_all(mut self, other: &Self) -> Self {
+        let members = other.0.get(1..).unwrap_or_default();
+        if self.0.len() > 1 && !members.is_empty() {
+            self.0.push(b',');
+        }
+        self.0.extend_from_slice(members);
+        self
     }
 
     /// Its JSON.
