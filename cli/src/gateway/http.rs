@@ -50,6 +50,22 @@ pub(super) fn provider_header(name: &str) -> Result<String, String> {
     Ok(name)
 }
 
+/// As [`header_name`], for headers that are added to calls of a moderation service.
+///
+/// # Errors
+/// It is no name, or a header that the gateway writes itself; what to write instead.
+pub(super) fn service_header(name: &str) -> Result<String, String> {
+    let name = header_name(name)?;
+    if name == "authorization" {
+        return Err("cannot be added: `key` is sent in it; write it there".into());
+    }
+    let ours = OURS.iter().any(|(ours, _)| *ours == name);
+    if ours || INTERNAL.iter().any(|prefix| name.starts_with(prefix)) {
+        return Err("cannot be added: the gateway writes it itself; remove it".into());
+    }
+    Ok(name)
+}
+
 /// Headers in which keys are looked for anyway.
 const USUAL: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
 

@@ -1,13 +1,16 @@
 //! What is allowed but does nothing, or hardly what was meant: warnings over the whole file.
 
+mod cache;
 mod consumers;
+mod guard;
 mod limits;
+mod served;
 
 use std::path::Path;
 
 use super::pattern::covers;
 use super::secret::readable_by_others;
-use super::{Gateway, HoldUntil, Origin, Rule, Sticky};
+use super::{Gateway, Guard, HoldUntil, Origin, Rule, Secret, Sticky};
 use crate::file::{Cursor, Place, Report, show_duration};
 
 /// Looks at a gateway that has no mistakes; `root` gives the places.
@@ -23,6 +26,8 @@ pub(super) fn look(root: &Cursor<'_>, gateway: &Gateway) {
         attempts(root, gateway);
     }
     limits::look(root, gateway);
+    cache::look(root, gateway);
+    guard::look(root, gateway);
     timeouts(root, gateway);
     hold(root, gateway);
     log(root);
@@ -66,7 +71,13 @@ pub(super) fn literal_secrets_in(file: &Path, gateway: &Gateway, report: &Report
             .consumers
             .iter()
             .flat_map(|consumer| &consumer.keys)
-            .any(|key| key.origin == Origin::Literal);
+            .any(|key| key.origin == Origin::Literal)
+        || gateway
+            .guard
+            .iter()
+            .flat_map(Guard::services)
+            .filter_map(|(_, service)| service.key.as_ref())
+            .any(Secret::is_literal);
     if literal && readable_by_others(file) {
         let text = "holds keys and can be read by every user of this machine; run chmod 600 on it";
         report.warning(Place::START, "file", text);

@@ -137,7 +137,9 @@ fn provider(name: String, place: Place, at: &Cursor<'_>, sources: &Sources<'_>) 
         None => Some(Balance::LeastRequest),
     };
     let protocol = fields.optional("protocol").map_or(Some(Protocol::Openai), |at| protocol(&at));
-    let headers = fields.optional("headers").map_or(Some(BTreeMap::new()), |at| headers(&at, sources));
+    let headers = fields
+        .optional("headers")
+        .map_or(Some(BTreeMap::new()), |at| headers(&at, http::provider_header, sources));
     fields.finish();
     let (addresses, keys) = (addresses?, keys?);
     Some(Provider {
@@ -171,13 +173,17 @@ fn protocol(at: &Cursor<'_>) -> Option<Protocol> {
     at.choice(&[("openai", Protocol::Openai)])
 }
 
-/// Headers that are added to requests, by name; a value may be a secret.
-pub(super) fn headers(at: &Cursor<'_>, sources: &Sources<'_>) -> Option<BTreeMap<String, Secret>> {
+/// Headers that are added to requests, by name as `check` gives it; a value may be a secret.
+pub(super) fn headers(
+    at: &Cursor<'_>,
+    check: fn(&str) -> Result<String, String>,
+    sources: &Sources<'_>,
+) -> Option<BTreeMap<String, Secret>> {
     let named = at.fields("headers by name such as {x-team: search}")?.named();
     let mut read = BTreeMap::new();
     let mut whole = Some(());
     for (name, place, at) in named {
-        let name = http::provider_header(&name).map_err(|why| at.refuse_at::<()>(place, why)).ok();
+        let name = check(&name).map_err(|why| at.refuse_at::<()>(place, why)).ok();
         match (name, secret::read(&at, sources)) {
             (Some(name), Some(value)) if !read.contains_key(&name) => {
                 read.insert(name, value);

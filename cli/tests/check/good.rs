@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use sluice::gateway::{Amount, Balance, Gateway, OnError, Origin, Rotation, Scheme, Sticky};
+use sluice::gateway::{
+    Action, Amount, Balance, Cache, Contract, Failure, Finder, Form, Gateway, OnError, Origin, Risk,
+    Rotation, Scheme, Scope, Sticky,
+};
 
 use super::checked;
 
@@ -62,7 +65,7 @@ fn every_field_is_read() {
 }
 
 #[test]
-fn the_supported_part_of_the_annotated_example_has_no_mistake() {
+fn the_annotated_example_has_no_mistake() {
     let gateway = good(EXAMPLE);
     assert_eq!((gateway.providers.len(), gateway.models.len()), (3, 3));
     assert_eq!(gateway.attempts(&gateway.models[0]), 6);
@@ -139,6 +142,69 @@ fn without_a_redis_nothing_is_assumed_of_one() {
         (redis.timeout, redis.on_error, redis.nodes[0].port),
         (Duration::from_millis(50), OnError::Local, 6379)
     );
+}
+
+#[test]
+fn the_cache_is_read_whole() {
+    let cache = good(WHOLE).cache.unwrap();
+    assert_eq!((cache.ttl, cache.max_wait), (Duration::from_mins(30), Duration::from_secs(5)));
+    assert_eq!((cache.scope, cache.coalesce_streams), (Scope::Tier, true));
+    assert_eq!((cache.max_entry, cache.memory), (512 << 10, 32 << 20));
+    assert_eq!(cache.models, ["gpt-*", "openai/*"]);
+    let default = good(&format!("cache: {{}}\n{LEAST}")).cache.unwrap();
+    assert_eq!(default, Cache::default());
+    assert_eq!(
+        (default.ttl.as_secs(), default.scope, default.models),
+        (3600, Scope::Consumer, vec!["*".to_owned()])
+    );
+    assert_eq!((default.max_entry, default.memory, default.max_wait.as_secs()), (1 << 20, 64 << 20, 30));
+    assert_eq!(good(LEAST).cache, None);
+}
+
+#[test]
+fn the_guard_is_read_whole() {
+    let guard = good(WHOLE).guard.unwrap();
+    assert_eq!((guard.on_error, guard.max_hold.as_secs()), (Failure::Allow, 2));
+    assert_eq!((guard.refusal.form, guard.refusal.message.as_str()), (Form::Completion, "No."));
+    let [banned, tickets, pii, moderation, own] = &guard.checks[..] else { panic!("{:?}", guard.checks) };
+    let directions = [banned, pii, own].map(|check| (check.requests, check.responses));
+    assert_eq!(directions, [(true, true), (true, false), (false, true)]);
+    assert_eq!((banned.when.tier.as_deref(), &banned.models[..]), (Some("gold"), &["gpt-*".to_owned()][..]));
+    let actions = [banned, tickets, pii].map(|check| check.action);
+    assert_eq!(actions, [Action::Block, Action::Log, Action::Mask]);
+    let words = vec!["internal codename".to_owned()];
+    assert_eq!(banned.finder, Finder::Keywords { words, whole_words: true });
+    assert_eq!(tickets.finder, Finder::Regex(vec!["TICKET-[0-9]{4,8}".to_owned()]));
+    assert_eq!(pii.finder, Finder::Detect(vec!["email", "phone"]));
+    let services: Vec<_> = guard.services().collect();
+    let [(_, openai), (name, generic)] = services[..] else { panic!("{services:?} {moderation:?}") };
+    let address =
+        |service: &sluice::gateway::Service| service.endpoint.authority(service.scheme) + &service.path;
+    assert_eq!(address(openai), "moderation.internal:8443/v1/moderations?v=1");
+    assert_eq!((name, address(generic)), ("own", "[fd00::7]:9200/".to_owned()));
+    assert_eq!(
+        (openai.protocol, openai.timeout, openai.min_risk),
+        (Contract::Openai, Duration::from_millis(300), Some(Risk::High))
+    );
+    assert_eq!(openai.headers.keys().collect::<Vec<_>>(), ["x-secret", "x-team"]);
+    assert_eq!((openai.secrets().count(), openai.model.as_deref()), (3, Some("omni-moderation-latest")));
+    assert_eq!(
+        (generic.protocol, generic.timeout.as_millis(), &generic.key),
+        (Contract::Generic, 500, &None)
+    );
+}
+
+#[test]
+fn a_guard_needs_no_more_than_a_check() {
+    let guard = good(&format!("guard: {{checks: [{{name: a, detect: jwt}}]}}\n{LEAST}")).guard.unwrap();
+    assert_eq!(
+        (guard.on_error, guard.max_hold.as_secs(), guard.refusal.form),
+        (Failure::Deny, 1, Form::Error)
+    );
+    assert_eq!(guard.refusal.message, "This request cannot be answered.");
+    let check = &guard.checks[0];
+    assert_eq!((check.requests, check.responses, check.action), (true, true, Action::Block));
+    assert_eq!(good(LEAST).guard, None);
 }
 
 #[test]

@@ -107,9 +107,10 @@ fn expression(at: &Cursor<'_>) -> Option<String> {
         Ok(_) => Some(text.to_owned()),
         Err(error) => {
             let error = error.to_string();
-            let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            let why =
+                error.lines().last().unwrap_or_default().trim_start_matches("error: ").trim_end_matches('.');
             at.refuse(format!(
-                "is no regular expression: {why}; see https://docs.rs/regex/latest/regex/#syntax"
+                "is no regular expression: {why}; write one as https://docs.rs/regex/latest/regex/#syntax says"
             ))
         }
     }

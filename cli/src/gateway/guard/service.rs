@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Contract, Risk, Service};
 use crate::file::{Cursor, Fields};
+use crate::gateway::http::service_header;
 use crate::gateway::provider::headers;
 use crate::gateway::rule::model;
 use crate::gateway::{Sources, secret, url};
@@ -56,7 +57,7 @@ pub(super) fn read(at: &Cursor<'_>, rest: Rest<'_>, sources: &Sources<'_>) -> Op
     let protocol = rest.protocol.map_or(Some(Contract::default()), |at| at.choice(&Contract::NAMES));
     let timeout = rest.timeout.map_or(Some(TIMEOUT), |at| at.duration(TIMEOUTS));
     let key = rest.key.map_or(Some(None), |at| secret::read(&at, sources).map(Some));
-    let headers = rest.headers.map_or(Some(BTreeMap::new()), |at| headers(&at, sources));
+    let headers = rest.headers.map_or(Some(BTreeMap::new()), |at| headers(&at, service_header, sources));
     let model = rest.model.map_or(Some(None), |at| asked(&at, protocol).map(Some));
     let min_risk = rest.min_risk.map_or(Some(None), |at| at.choice(&Risk::NAMES).map(Some));
     let (address, protocol) = (address?, protocol?);

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use sluice_core::config::shown;
 
+use super::served::{callers, may_apply, meets_match, sent, unserved};
 use crate::file::Cursor;
-use crate::gateway::pattern::{can_meet, covers, escaped, less_prefix};
-use crate::gateway::{Amount, Dimension, Gateway, Hop, Limit, Price, Rule, When};
+use crate::gateway::pattern::{covers, escaped};
+use crate::gateway::{Amount, Dimension, Gateway, Hop, Limit, Price, Rule};
 
 /// Fewer tokens than almost any request and its answer have.
 const FEW_TOKENS: u64 = 16;
@@ -21,16 +22,17 @@ pub(super) fn look(root: &Cursor<'_>, gateway: &Gateway) {
         for (index, limit) in gateway.limits.iter().enumerate() {
             let at = section.nth(index);
             unpriced(&at, limit, gateway);
-            unserved(&at, limit, &gateway.models);
-            callers(&at, limit, gateway);
+            unserved(&at, &limit.models, &limit.when, &gateway.models);
+            callers(&at, &limit.when, gateway, "limit");
+            dimensions(&at, limit, gateway);
             terminal(&at, limit);
             few(&at, limit);
             looser(&section, &gateway.limits, index);
         }
     }
     prices(root, gateway);
-    if let (Some(at), true) = (root.field("redis"), gateway.limits.is_empty()) {
-        at.warn("is not used, as there are no `limits`; add limits or remove it");
+    if let (Some(at), true, None) = (root.field("redis"), gateway.limits.is_empty(), &gateway.cache) {
+        at.warn("is not used, as there are no `limits` and no `cache`; add one of them or remove it");
     }
 }
 
@@ -45,7 +47,7 @@ fn unpriced(at: &Cursor<'_>, limit: &Limit, gateway: &Gateway) {
     }
     let prices: Vec<&str> = gateway.prices.iter().map(|price| price.models.as_str()).collect();
     let mut without: Vec<String> = Vec::new();
-    for rule in gateway.models.iter().filter(|rule| may_apply(limit, rule)) {
+    for rule in gateway.models.iter().filter(|rule| may_apply(&limit.models, &limit.when, rule)) {
         for hop in rule.hops().filter(|hop| !has_price(hop, rule, limit, &prices)) {
             let name = described(hop, rule);
             if !without.contains(&name) {
@@ -73,29 +75,6 @@ fn described(hop: &Hop, rule: &Rule) -> String {
     format!("{} at {}", shown(&model), shown(&hop.provider))
 }
 
-/// Whether some request may meet both the rule and the limit.
-fn may_apply(limit: &Limit, rule: &Rule) -> bool {
-    let models = limit.models.is_empty() || limit.models.iter().any(|glob| meets(rule, glob));
-    models && may_hold_together(&limit.when, &rule.when)
-}
-
-/// Whether the glob of a limit matches a model that the rule serves, as asked or as sent.
-fn meets(rule: &Rule, glob: &str) -> bool {
-    rule.matches.iter().any(|matched| meets_match(rule, matched, glob))
-}
-
-fn meets_match(rule: &Rule, matched: &str, glob: &str) -> bool {
-    // of what cannot be told apart, all may be sent
-    let as_sent = || sent(matched, rule).is_none_or(|globs| globs.iter().any(|sent| can_meet(sent, glob)));
-    can_meet(matched, glob) || (rule.strip_prefix.is_some() && as_sent())
-}
-
-fn may_hold_together(one: &When, other: &When) -> bool {
-    let differ =
-        |one: &Option<String>, other: &Option<String>| one.is_some() && other.is_some() && one != other;
-    !differ(&one.consumer, &other.consumer) && !differ(&one.tier, &other.tier)
-}
-
 /// Whether all that the target may be asked for by limited requests certainly has a price.
 fn has_price(hop: &Hop, rule: &Rule, limit: &Limit, prices: &[&str]) -> bool {
     let priced =
@@ -111,41 +90,8 @@ fn has_price(hop: &Hop, rule: &Rule, limit: &Limit, prices: &[&str]) -> bool {
     })
 }
 
-/// The model as a target without one of its own is asked for it.
-fn sent(glob: &str, rule: &Rule) -> Option<Vec<String>> {
-    less_prefix(glob, rule.strip_prefix.as_deref().unwrap_or_default())
-}
-
-/// Globs of models that no rule serves.
-fn unserved(at: &Cursor<'_>, limit: &Limit, rules: &[Rule]) {
-    let Some(section) = at.field("models") else {
-        return;
-    };
-    let served = |glob: &String| rules.iter().any(|rule| meets(rule, glob));
-    for (index, _) in limit.models.iter().enumerate().filter(|(_, glob)| !served(glob)) {
-        section
-            .nth(index)
-            .warn("matches no model that a rule serves; write a glob that `match` of a rule meets");
-    }
-    if limit.models.iter().any(served) && !rules.iter().any(|rule| may_apply(limit, rule)) {
-        section.warn("are served only to other consumers than `when` names; change one of the two");
-    }
-}
-
-/// Conditions that nobody meets, and dimensions of which there is one value.
-fn callers(at: &Cursor<'_>, limit: &Limit, gateway: &Gateway) {
-    if let (Some(name), Some(when)) = (&limit.when.consumer, at.field("when")) {
-        let consumer = gateway.consumers.iter().find(|consumer| consumer.name == *name);
-        if let (Some(at), true) = (when.field("consumer"), consumer.is_some_and(|consumer| consumer.disabled))
-        {
-            at.warn("never holds, as the consumer is disabled; enable it or remove the limit");
-        }
-        let other =
-            consumer.is_some_and(|consumer| limit.when.tier.is_some() && consumer.tier != limit.when.tier);
-        if let (Some(at), true) = (when.field("tier"), other) {
-            at.warn("never holds, as the consumer of this limit has another tier; remove one of the two");
-        }
-    }
+/// Dimensions of which there is one value.
+fn dimensions(at: &Cursor<'_>, limit: &Limit, gateway: &Gateway) {
     let Some(section) = at.field("by") else {
         return;
     };
