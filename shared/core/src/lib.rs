@@ -18,5 +18,6 @@ pub mod sse;
 pub mod target;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod texts;
 pub mod when;
 pub mod window;
