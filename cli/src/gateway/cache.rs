@@ -16,8 +16,9 @@ const WAIT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::fro
 const ENTRY: RangeInclusive<u64> = 1 << 10..=64 << 20;
 /// Sizes of the store, in bytes.
 const MEMORY: RangeInclusive<u64> = 1 << 20..=16 << 30;
-/// Fewest of the largest answers that the store must hold: it is a ring, which one of them would empty otherwise.
-const MIN_ENTRIES: u64 = 4;
+/// Fewest of the largest answers that the store must hold, as response-cache has it: it is a ring, which one of them
+/// would empty otherwise.
+const MIN_ENTRIES: u64 = 8;
 
 /// Which answers are given again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub struct Cache {
     pub models: Vec<String>,
     /// Largest answer that is stored, in bytes.
     pub max_entry: u64,
-    /// Most that the store in Envoy's memory takes, in bytes; at least 4 times `max_entry`.
+    /// Most that the store in Envoy's memory takes, in bytes; at least 8 times `max_entry`.
     pub memory: u64,
     /// Identical concurrent streams wait for the first one's end instead of asking again.
     pub coalesce_streams: bool,

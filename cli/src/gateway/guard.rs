@@ -7,7 +7,10 @@ mod service;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub(super) use finder::folded;
 pub(super) use reader::read;
+
+use sluice_core::detect::Detector;
 
 use super::When;
 use super::address::{Endpoint, Scheme};
@@ -100,8 +103,8 @@ pub enum Finder {
     },
     /// Regular expressions; at least one, none of which matches nothing.
     Regex(Vec<String>),
-    /// Built-in detectors by name; at least one, each once.
-    Detect(Vec<&'static str>),
+    /// Built-in detectors; at least one, each once.
+    Detect(Vec<Detector>),
     /// What a service says.
     Service(Box<Service>),
 }
@@ -121,7 +124,7 @@ pub struct Service {
     pub timeout: Duration,
     /// Sent as `authorization: Bearer`.
     pub key: Option<Secret>,
-    /// Headers added to every call, names in lower case. A value may be a secret.
+    /// Headers added to every call, names in lower case. A value may be a secret, but none of the environment.
     pub headers: BTreeMap<String, Secret>,
     /// Model that a service of [`Contract::Openai`] is asked for; `None`: its default.
     pub model: Option<String>,

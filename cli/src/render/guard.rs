@@ -58,7 +58,7 @@ fn rendered(check: &Check, cluster: &str) -> Value {
             }
         }
         Finder::Regex(expressions) => add("regex", json!(expressions)),
-        Finder::Detect(names) => add("detect", json!(names)),
+        Finder::Detect(detectors) => add("detect", json!(detectors)),
         Finder::Service(asked) => {
             add("service", service(asked, cluster));
             if let Some(risk) = asked.min_risk {

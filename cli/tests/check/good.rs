@@ -7,6 +7,8 @@ use sluice::gateway::{
     Rotation, Scheme, Scope, Sticky,
 };
 
+use sluice_core::detect::Detector;
+
 use super::checked;
 
 const WHOLE: &str = include_str!("whole.yaml");
@@ -175,7 +177,7 @@ fn the_guard_is_read_whole() {
     let words = vec!["internal codename".to_owned()];
     assert_eq!(banned.finder, Finder::Keywords { words, whole_words: true });
     assert_eq!(tickets.finder, Finder::Regex(vec!["TICKET-[0-9]{4,8}".to_owned()]));
-    assert_eq!(pii.finder, Finder::Detect(vec!["email", "phone"]));
+    assert_eq!(pii.finder, Finder::Detect(vec![Detector::Email, Detector::Phone]));
     let services: Vec<_> = guard.services().collect();
     let [(_, openai), (name, generic)] = services[..] else { panic!("{services:?} {moderation:?}") };
     let address =

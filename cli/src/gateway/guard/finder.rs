@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use regex::Regex;
+use sluice_core::detect::{Detector, Form, fold};
 
 use super::{Action, Contract, Finder, service};
 use crate::file::{Cursor, Fields};
@@ -11,8 +12,16 @@ use crate::gateway::line::yes_or_no;
 
 /// What a check can look for.
 const ONE_OF: &str = "keywords, regex, detect or url";
-/// The built-in detectors.
-const DETECTORS: [&str; 7] = ["email", "phone", "card", "cn_id", "api_key", "jwt", "private_key"];
+/// The built-in detectors, in the order in which they are told.
+const DETECTORS: [Detector; 7] = [
+    Detector::Email,
+    Detector::Phone,
+    Detector::Card,
+    Detector::CnId,
+    Detector::ApiKey,
+    Detector::Jwt,
+    Detector::PrivateKey,
+];
 /// Longest keyword in characters: a stream holds back as much as the longest of them.
 const MAX_KEYWORD: usize = 200;
 
@@ -82,7 +91,7 @@ fn distinct<T>(
 
 fn words(at: &Cursor<'_>) -> Option<Vec<String>> {
     let want = "words such as [\"internal codename\"]";
-    distinct(at, want, word, |word| word.to_lowercase())
+    distinct(at, want, word, |word| folded(word))
 }
 
 fn word(at: &Cursor<'_>) -> Option<String> {
@@ -91,7 +100,16 @@ fn word(at: &Cursor<'_>) -> Option<String> {
         return at
             .refuse(format!("has more than {MAX_KEYWORD} characters; write a part of it that says enough"));
     }
+    if folded(text).trim().is_empty() {
+        return at
+            .refuse("holds only characters that nobody sees, which are left out of texts; write a word");
+    }
     Some(text.to_owned())
+}
+
+/// The text as content-guard compares it.
+pub(in crate::gateway) fn folded(text: &str) -> String {
+    fold(text, Form::Plain).text().to_lowercase()
 }
 
 fn expressions(at: &Cursor<'_>) -> Option<Vec<String>> {
@@ -116,7 +134,12 @@ fn expression(at: &Cursor<'_>) -> Option<String> {
     }
 }
 
-fn detectors(at: &Cursor<'_>) -> Option<Vec<&'static str>> {
-    let choices = DETECTORS.map(|name| (name, name));
-    distinct(at, "detectors such as [email, phone]", |at| at.choice(&choices), |name| (*name).to_owned())
+fn detectors(at: &Cursor<'_>) -> Option<Vec<Detector>> {
+    let choices = DETECTORS.map(|detector| (detector.name(), detector));
+    distinct(
+        at,
+        "detectors such as [email, phone]",
+        |at| at.choice(&choices),
+        |found| found.name().to_owned(),
+    )
 }

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use sluice_core::config::SecretSource;
+
 use super::{Contract, Risk, Service};
 use crate::file::{Cursor, Fields};
 use crate::gateway::http::service_header;
 use crate::gateway::provider::headers;
 use crate::gateway::rule::model;
-use crate::gateway::{Sources, secret, url};
+use crate::gateway::{Secret, Sources, secret, url};
 
 const EXAMPLE: &str = "http://127.0.0.1:9200/v1/moderations";
 /// Deadline unless the file says otherwise.
@@ -57,7 +59,7 @@ pub(super) fn read(at: &Cursor<'_>, rest: Rest<'_>, sources: &Sources<'_>) -> Op
     let protocol = rest.protocol.map_or(Some(Contract::default()), |at| at.choice(&Contract::NAMES));
     let timeout = rest.timeout.map_or(Some(TIMEOUT), |at| at.duration(TIMEOUTS));
     let key = rest.key.map_or(Some(None), |at| secret::read(&at, sources).map(Some));
-    let headers = rest.headers.map_or(Some(BTreeMap::new()), |at| headers(&at, service_header, sources));
+    let headers = rest.headers.map_or(Some(BTreeMap::new()), |at| plain_headers(&at, sources));
     let model = rest.model.map_or(Some(None), |at| asked(&at, protocol).map(Some));
     let min_risk = rest.min_risk.map_or(Some(None), |at| at.choice(&Risk::NAMES).map(Some));
     let (address, protocol) = (address?, protocol?);
@@ -76,6 +78,19 @@ pub(super) fn read(at: &Cursor<'_>, rest: Rest<'_>, sources: &Sources<'_>) -> Op
         model: model?,
         min_risk: min_risk?,
     })
+}
+
+/// Headers whose values content-guard is told: it looks nothing but keys up in its environment.
+fn plain_headers(at: &Cursor<'_>, sources: &Sources<'_>) -> Option<BTreeMap<String, Secret>> {
+    let read = headers(at, service_header, sources)?;
+    let mut good = Some(());
+    for (name, at) in at.fields("headers")?.named().into_iter().map(|(name, _, at)| (name, at)) {
+        let value = read.get(&name.to_ascii_lowercase());
+        if value.is_some_and(|value| matches!(value.source(), SecretSource::Env(_))) {
+            good = at.refuse("is read from the environment, which only `key` can be; write file:PATH");
+        }
+    }
+    good.map(|()| read)
 }
 
 /// `protocol` is `None` when it could not be read.

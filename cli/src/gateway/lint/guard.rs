@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::served::{callers, unserved};
 use crate::file::Cursor;
+use crate::gateway::guard::folded;
 use crate::gateway::pattern::covers;
 use crate::gateway::{Action, Check, Finder, Gateway, Guard};
 
@@ -92,8 +93,8 @@ fn finds(one: &Finder, other: &Finder) -> bool {
             Finder::Keywords { words: one, whole_words: whole },
             Finder::Keywords { words: other, whole_words: other_whole },
         ) => {
-            let one: HashSet<String> = one.iter().map(|word| word.to_lowercase()).collect();
-            (!whole || *other_whole) && other.iter().all(|word| one.contains(&word.to_lowercase()))
+            let one: HashSet<String> = one.iter().map(|word| folded(word)).collect();
+            (!whole || *other_whole) && other.iter().all(|word| one.contains(&folded(word)))
         }
         (Finder::Regex(one), Finder::Regex(other)) => other.iter().all(|regex| one.contains(regex)),
         (Finder::Detect(one), Finder::Detect(other)) => other.iter().all(|name| one.contains(name)),
