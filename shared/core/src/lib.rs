@@ -4,6 +4,7 @@ pub mod breaker;
 pub mod config;
 pub mod content;
 pub mod context;
+pub mod detect;
 pub mod filter;
 pub mod form;
 pub mod glob;

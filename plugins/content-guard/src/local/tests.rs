@@ -1,0 +1,1 @@
+//! What is found, what is not, and that streams find the same.

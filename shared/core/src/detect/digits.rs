@@ -1,0 +1,127 @@
+//! What numbers of people have in common: where they may stand, and how their digits are grouped.
+
+use std::ops::Range;
+
+use super::bytes::{after, before, is_word, run_after, run_before};
+
+/// The longest number that a detector takes, with separators and what must follow it, in bytes.
+const LONGEST: usize = 48;
+/// More groups than any number has.
+const MAX_GROUPS: usize = 8;
+
+/// Tries `shape` wherever a number may begin: it tells where the number that begins at its second argument ends.
+pub(super) fn find(
+    text: &[u8],
+    from: usize,
+    shape: fn(&[u8], usize) -> Option<usize>,
+    found: &mut Vec<Range<usize>>,
+) {
+    let mut at = from;
+    while let Some(skip) = text.get(at..).unwrap_or_default().iter().position(|byte| begins(*byte)) {
+        at = at.saturating_add(skip);
+        match shape(text, at) {
+            Some(end) => {
+                found.push(at..end);
+                at = end.max(at.saturating_add(1));
+            }
+            // A run of digits has one beginning.
+            None => {
+                at = at.saturating_add(run_after(text, at, usize::MAX, |byte| byte.is_ascii_digit()).max(1))
+            }
+        }
+    }
+}
+
+/// Where the text that could become part of a number begins.
+pub(super) fn open(text: &[u8]) -> usize {
+    let run = run_before(text, text.len(), LONGEST, is_part);
+    let start = text.len().saturating_sub(run);
+    let skip = text.get(start..).unwrap_or_default().iter().position(|byte| begins(*byte)).unwrap_or(run);
+    start.saturating_add(skip)
+}
+
+/// Whether a number may begin at `at`: not in a word, a decimal fraction, or a longer row such as a UUID.
+pub(super) fn is_clear_before(text: &[u8], at: usize) -> bool {
+    match before(text, at, 1) {
+        None => true,
+        Some(byte) if is_word(byte) => false,
+        Some(b'.') => !before(text, at, 2).is_some_and(|byte| byte.is_ascii_digit()),
+        Some(b'-') => {
+            let end = at.saturating_sub(1);
+            let len = run_before(text, end, 12, |byte| byte.is_ascii_alphanumeric());
+            let word = text.get(end.saturating_sub(len)..end).unwrap_or_default();
+            word.is_empty()
+                || !(word.iter().any(u8::is_ascii_digit) || word.iter().all(u8::is_ascii_hexdigit))
+        }
+        Some(_) => true,
+    }
+}
+
+/// Whether a number may end at `end`.
+pub(super) fn is_clear_after(text: &[u8], end: usize) -> bool {
+    let next = after(text, end.saturating_add(1));
+    match after(text, end) {
+        None => true,
+        Some(byte) if is_word(byte) => false,
+        Some(b'.') => !next.is_some_and(|byte| byte.is_ascii_digit()),
+        Some(b'-') => !next.is_some_and(|byte| byte.is_ascii_alphanumeric()),
+        Some(_) => true,
+    }
+}
+
+/// Digits in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Group {
+    /// How many digits.
+    pub(super) len: usize,
+    /// Where the last one ends.
+    pub(super) end: usize,
+    /// What stands before it: 0 for the first group.
+    pub(super) separator: u8,
+}
+
+/// The groups of digits from `at` on, each one separator (as `is_separator` says) from the last.
+pub(super) fn groups(text: &[u8], at: usize, is_separator: fn(u8) -> bool) -> Vec<Group> {
+    let mut groups = Vec::with_capacity(MAX_GROUPS);
+    let (mut start, mut separator) = (at, 0);
+    while groups.len() < MAX_GROUPS {
+        let len = run_after(text, start, LONGEST, |byte| byte.is_ascii_digit());
+        if len == 0 {
+            break;
+        }
+        let end = start.saturating_add(len);
+        groups.push(Group { len, end, separator });
+        match after(text, end) {
+            Some(byte) if is_separator(byte) => separator = byte,
+            _ => break,
+        }
+        start = end.saturating_add(1);
+    }
+    groups
+}
+
+/// Where the groups end if their first ones have exactly these lengths, all with the same separator, and the row
+/// does not go on.
+pub(super) fn shaped(groups: &[Group], lens: &[usize]) -> Option<usize> {
+    let head = groups.get(..lens.len())?;
+    let fits = head.iter().zip(lens).all(|(group, len)| group.len == *len);
+    let separator = head.get(1).map_or(0, |group| group.separator);
+    let alike = head.iter().skip(1).all(|group| group.separator == separator);
+    let goes_on = lens.len() > 1
+        && groups.get(lens.len()).is_some_and(|next| next.separator == separator && next.len == 4);
+    head.last().filter(|_| fits && alike && !goes_on).map(|group| group.end)
+}
+
+/// The digits of `text` between `start` and `end`, separators left out.
+pub(super) fn of(text: &[u8], start: usize, end: usize) -> Vec<u8> {
+    let part = text.get(start..end).unwrap_or_default();
+    part.iter().filter(|byte| byte.is_ascii_digit()).map(|byte| byte.wrapping_sub(b'0')).collect()
+}
+
+fn begins(byte: u8) -> bool {
+    byte.is_ascii_digit() || matches!(byte, b'+' | b'(')
+}
+
+fn is_part(byte: u8) -> bool {
+    byte.is_ascii_digit() || matches!(byte, b' ' | b'-' | b'.' | b'(' | b')' | b'+' | b'x' | b'X')
+}
