@@ -73,13 +73,11 @@ fn same_stream(operation: Operation, body: &[u8], usage: bool) -> Option<Vec<u8>
     }
     let mut meter = Meter::new(operation);
     let mut out = Vec::with_capacity(body.len());
-    for raw in events::split(body)? {
-        match meter.event_without_usage(raw).1 {
-            Strip::Keep => out.extend_from_slice(raw),
-            Strip::Drop => {}
-            Strip::Replace(with) => out.extend(with),
-        }
-    }
+    events::each(body, |raw| match meter.event_without_usage(raw).1 {
+        Strip::Keep => out.extend_from_slice(raw),
+        Strip::Drop => {}
+        Strip::Replace(with) => out.extend(with),
+    })?;
     if usage { meter.has_usage().then(|| body.to_vec()) } else { Some(out) }
 }
 

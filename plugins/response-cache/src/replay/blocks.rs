@@ -7,7 +7,8 @@ use sluice_core::json::{Kind, Reader, Span, Str};
 
 use super::events;
 use super::raw::{
-    Member, Object, array, compact, count, elements, get, given, is_empty, is_null, kind, members, text,
+    MAX_MEMBERS, Member, Object, array, compact, count, elements, get, given, is_empty, is_null, kind,
+    members, text,
 };
 
 /// Content blocks of one message. A long turn with tools of the provider has some hundred.
@@ -80,10 +81,10 @@ impl<'a> Message<'a> {
         for (name, value) in event {
             match *name {
                 b"type" => {}
-                b"delta" => overwrite(&mut self.members, &members(value)?),
+                b"delta" => overwrite(&mut self.members, &members(value)?)?,
                 b"usage" if is_null(value) => {}
-                b"usage" => overwrite(&mut self.usage, &members(value)?),
-                name => overwrite(&mut self.members, &[(name, value)]),
+                b"usage" => overwrite(&mut self.usage, &members(value)?)?,
+                name => overwrite(&mut self.members, &[(name, value)])?,
             }
         }
         Some(())
@@ -110,8 +111,8 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Null says nothing where something is known.
-fn overwrite<'a>(members: &mut Vec<Member<'a>>, news: &[Member<'a>]) {
+/// Null says nothing where something is known. `None` if there are too many members.
+fn overwrite<'a>(members: &mut Vec<Member<'a>>, news: &[Member<'a>]) -> Option<()> {
     for (name, value) in news {
         match members.iter_mut().find(|(known, _)| known == name) {
             Some((_, old)) if !is_null(value) => *old = value,
@@ -119,6 +120,7 @@ fn overwrite<'a>(members: &mut Vec<Member<'a>>, news: &[Member<'a>]) {
             None => members.push((name, value)),
         }
     }
+    (members.len() <= MAX_MEMBERS).then_some(())
 }
 
 impl<'a> Block<'a> {
@@ -135,10 +137,7 @@ impl<'a> Block<'a> {
                 self.citations.push(value(b"citation")?);
                 Some(())
             }
-            b"signature_delta" => {
-                overwrite(&mut self.members, &[(b"signature", value(b"signature")?)]);
-                Some(())
-            }
+            b"signature_delta" => overwrite(&mut self.members, &[(b"signature", value(b"signature")?)]),
             _ => None, // what it adds is not known
         }
     }

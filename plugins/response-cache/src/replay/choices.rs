@@ -6,7 +6,9 @@ use sluice_core::openai::Operation;
 use super::events;
 use super::fold::{Lists, Value};
 use super::judge::MAX_CHOICES;
-use super::raw::{Object, array, compact, count, elements, get, given, is_blank, is_null, kind, members};
+use super::raw::{
+    MAX_MEMBERS, Object, array, compact, count, elements, get, given, is_blank, is_null, kind, members,
+};
 
 /// What the chunks of a stream add up to.
 #[derive(Default)]
@@ -49,12 +51,20 @@ impl<'a> Answer<'a> {
             }
             b"usage" if kind(value) == Some(Kind::Object) => self.usage = Some(value),
             b"usage" => {}
-            _ => match self.members.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, old)) if is_blank(old) => *old = value,
-                Some(_) if is_blank(value) || matches!(name, b"id" | b"created" | b"model") => {}
-                Some((_, old)) => *old = value,
-                None => self.members.push((name, value)),
-            },
+            _ => self.other(name, value)?,
+        }
+        Some(())
+    }
+
+    /// Who answered is what the first chunk says; of anything else the last one holds.
+    fn other(&mut self, name: &'a [u8], value: &'a [u8]) -> Option<()> {
+        let Some((_, old)) = self.members.iter_mut().find(|(known, _)| *known == name) else {
+            self.members.push((name, value));
+            return (self.members.len() <= MAX_MEMBERS).then_some(());
+        };
+        let is_settled = is_blank(value) || matches!(name, b"id" | b"created" | b"model");
+        if is_blank(old) || !is_settled {
+            *old = value;
         }
         Some(())
     }
@@ -124,7 +134,7 @@ impl<'a> Choice<'a> {
     fn other(&mut self, name: &'a [u8], value: &'a [u8]) -> Option<()> {
         let Some((_, old)) = self.others.iter_mut().find(|(known, _)| *known == name) else {
             self.others.push((name, Value::Raw(value)));
-            return Some(());
+            return (self.others.len() <= MAX_MEMBERS).then_some(());
         };
         if old.is(Kind::Array) && kind(value) == Some(Kind::Array) {
             *old = old.take().fold(value, Lists::Appended)?;

@@ -4,8 +4,8 @@
 
 use sluice_core::json::Kind;
 use sluice_core::openai::Operation;
-use sluice_core::sse;
 
+use super::events::Stream;
 use super::fold::{Lists, Value};
 use super::raw::{Member, Object, array, compact, count, elements, get, given, is_null, kind, members, text};
 
@@ -14,7 +14,7 @@ const REPEATED: [&[u8]; 5] = [b"id", b"created", b"model", b"service_tier", b"sy
 
 /// The chunks as they are written.
 struct Chunks<'a> {
-    out: Vec<u8>,
+    out: Stream,
     object: &'a [u8],
     document: Vec<Member<'a>>,
     /// Usage was asked for, so each chunk says that it is not there yet.
@@ -29,7 +29,7 @@ pub(super) fn stream(operation: Operation, body: &[u8], usage: bool) -> Option<V
     let object: &[u8] = if is_chat { br#""chat.completion.chunk""# } else { br#""text_completion""# };
     let counts = given(&document, b"usage").filter(|counts| kind(counts) == Some(Kind::Object));
     let choices = choices(get(&document, b"choices")?)?;
-    let mut chunks = Chunks { out: Vec::with_capacity(body.len()), object, document, usage };
+    let mut chunks = Chunks { out: Stream::of(body.len()), object, document, usage };
     for (index, choice) in &choices {
         let index = index.to_string();
         if is_chat {
@@ -39,10 +39,10 @@ pub(super) fn stream(operation: Operation, body: &[u8], usage: bool) -> Option<V
         }
     }
     if usage {
-        chunks.write(b"[]", counts?);
+        chunks.write(b"[]", counts?)?;
     }
-    chunks.out.extend_from_slice(b"data: [DONE]\n\n");
-    Some(chunks.out)
+    chunks.out.add(b"", b"[DONE]")?;
+    Some(chunks.out.end())
 }
 
 /// The choices in order of their indexes, of which none stands twice: a client puts each where its index says.
@@ -60,11 +60,11 @@ fn choices(raw: &[u8]) -> Option<Vec<(u64, Vec<Member<'_>>)>> {
 
 impl Chunks<'_> {
     /// Writes the chunk of one choice.
-    fn choice(&mut self, choice: Object) {
-        self.write(&array([choice.end()]), b"null");
+    fn choice(&mut self, choice: Object) -> Option<()> {
+        self.write(&array([choice.end()]), b"null")
     }
 
-    fn write(&mut self, choices: &[u8], usage: &[u8]) {
+    fn write(&mut self, choices: &[u8], usage: &[u8]) -> Option<()> {
         let is_first = self.out.is_empty();
         let mut chunk = Object::new();
         for (name, value) in &self.document {
@@ -82,7 +82,7 @@ impl Chunks<'_> {
         if self.usage {
             chunk.add("usage", usage);
         }
-        self.out.extend(sse::encode(b"", &chunk.end()));
+        self.out.add(b"", &chunk.end())
     }
 }
 
@@ -101,15 +101,15 @@ fn chat_choice(chunks: &mut Chunks<'_>, index: &[u8], choice: &[Member<'_>]) -> 
         part
     };
     let none = logprobs.map(|_| b"null".as_slice());
-    chunks.choice(part(&head, none).with("finish_reason", "null"));
+    chunks.choice(part(&head, none).with("finish_reason", "null"))?;
     if rest.len() > 2 || logprobs.is_some_and(|logprobs| !is_null(logprobs)) {
-        chunks.choice(part(&rest, logprobs).with("finish_reason", "null"));
+        chunks.choice(part(&rest, logprobs).with("finish_reason", "null"))?;
     }
     for delta in tool_calls(&message)? {
-        chunks.choice(part(&delta, none).with("finish_reason", "null"));
+        chunks.choice(part(&delta, none).with("finish_reason", "null"))?;
     }
     let end = part(b"{}", none).with("finish_reason", given(choice, b"finish_reason")?);
-    chunks.choice(with_others(end, choice, b"message"));
+    chunks.choice(with_others(end, choice, b"message"))?;
     Some(())
 }
 
@@ -121,9 +121,9 @@ fn text_choice(chunks: &mut Chunks<'_>, index: &[u8], choice: &[Member<'_>]) -> 
         all.add("logprobs", logprobs);
         end.add("logprobs", "null");
     }
-    chunks.choice(all.with("finish_reason", "null"));
+    chunks.choice(all.with("finish_reason", "null"))?;
     end.add("finish_reason", given(choice, b"finish_reason")?);
-    chunks.choice(with_others(end, choice, b"text"));
+    chunks.choice(with_others(end, choice, b"text"))?;
     Some(())
 }
 

@@ -7,7 +7,7 @@
 
 use sluice_core::json::Kind;
 
-use super::raw::{Object, array, count, elements, get, is_blank, is_null, kind, members, text};
+use super::raw::{MAX_MEMBERS, Object, array, count, elements, get, is_blank, is_null, kind, members, text};
 
 /// How deep values are folded into each other; OpenAI's own go to 4.
 const MAX_DEPTH: u8 = 12;
@@ -82,13 +82,15 @@ impl<'a> Value<'a> {
             Self::Raw(raw) => vec![text(raw)?],
             _ => return None,
         };
+        let is_same =
+            parts.iter().map(|part| part.len()).sum::<usize>() == more.len() && parts.concat() == more;
+        let is_first = parts.iter().all(|part| part.is_empty());
         match name {
-            b"role" | b"type" | b"format" if !more.is_empty() => parts = vec![more],
-            b"id" if parts.concat().is_empty() => parts = vec![more],
-            b"role" | b"type" | b"format" => {}
-            b"id" if more.is_empty() || parts.concat() == more => {}
+            b"role" | b"type" | b"format" | b"id" if more.is_empty() => {}
+            b"role" | b"type" | b"format" => parts = vec![more],
+            b"id" if is_first || is_same => parts = vec![more],
             b"id" => return None,
-            b"name" if !more.is_empty() && parts.concat() == more => return None,
+            b"name" if is_same && !is_first => return None,
             _ => parts.push(more),
         }
         Some(Self::Text(parts))
@@ -106,7 +108,7 @@ impl<'a> Value<'a> {
                 None => object.push((name, Self::first(delta, lists, depth)?)),
             }
         }
-        Some(Self::Object(object))
+        (object.len() <= MAX_MEMBERS).then_some(Self::Object(object))
     }
 
     fn merge_elements(self, delta: &'a [u8], lists: Lists, depth: u8) -> Option<Self> {

@@ -77,12 +77,12 @@ pub(super) fn item(events: &mut Events, index: usize, item: &[u8]) -> Option<()>
     let way = WAYS.iter().find(|way| is_one_of(of, &[way.of]));
     let late = way.map(|way| way.late).unwrap_or_default();
     let place = Object::new().with("output_index", &index);
-    events.add("response.output_item.added", place.clone().with("item", begun(&known, late)));
+    events.add("response.output_item.added", place.clone().with("item", begun(&known, late)))?;
     if let Some(way) = way {
         let place = Object::new().with("item_id", given(&known, b"id")?).with("output_index", &index);
         said(events, way, &place, &known)?;
     }
-    events.add("response.output_item.done", place.with("item", item));
+    events.add("response.output_item.done", place.with("item", item))?;
     Some(())
 }
 
@@ -101,7 +101,7 @@ fn begun(known: &[Member<'_>], late: &[(&str, &str)]) -> Vec<u8> {
 }
 
 fn said(events: &mut Events, way: &Way, place: &Object, item: &[Member<'_>]) -> Option<()> {
-    steps(events, way.starts, place);
+    steps(events, way.starts, place)?;
     if let Some((member, name)) = way.says
         && let Some(value) = given(item, member.as_bytes())
     {
@@ -111,7 +111,7 @@ fn said(events: &mut Events, way: &Way, place: &Object, item: &[Member<'_>]) -> 
             Some(name) if way.of == "function_call" => done.with("name", name),
             _ => done,
         };
-        events.add(&format!("response.{name}.done"), done);
+        events.add(&format!("response.{name}.done"), done)?;
     }
     match way.of {
         "message" => parts(events, place, get(item, b"content")?)?,
@@ -123,21 +123,22 @@ fn said(events: &mut Events, way: &Way, place: &Object, item: &[Member<'_>]) -> 
     }
     let status = given(item, b"status");
     if status.is_none_or(|status| is_one_of(status, &["completed"])) {
-        steps(events, way.ends, place);
+        steps(events, way.ends, place)?;
     }
     Some(())
 }
 
-fn steps(events: &mut Events, steps: &[&str], place: &Object) {
+fn steps(events: &mut Events, steps: &[&str], place: &Object) -> Option<()> {
     for step in steps {
-        events.add(&format!("response.{step}"), place.clone());
+        events.add(&format!("response.{step}"), place.clone())?;
     }
+    Some(())
 }
 
 /// One delta with all of the string `value`, if it holds anything.
 fn speak(events: &mut Events, name: &str, place: &Object, value: &[u8]) -> Option<()> {
     if !text(value)?.is_empty() {
-        events.add(&format!("response.{name}.delta"), place.clone().with("delta", value));
+        events.add(&format!("response.{name}.delta"), place.clone().with("delta", value))?;
     }
     Some(())
 }
@@ -148,10 +149,10 @@ fn summary(events: &mut Events, place: &Object, parts: &[u8]) -> Option<()> {
         let known = members(part)?;
         let value = get(&known, b"text")?;
         let begun = begun(&known, &[("text", "\"\"")]);
-        events.add("response.reasoning_summary_part.added", place.clone().with("part", begun));
+        events.add("response.reasoning_summary_part.added", place.clone().with("part", begun))?;
         speak(events, "reasoning_summary_text", &place, value)?;
-        events.add("response.reasoning_summary_text.done", place.clone().with("text", value));
-        events.add("response.reasoning_summary_part.done", place.with("part", part));
+        events.add("response.reasoning_summary_text.done", place.clone().with("text", value))?;
+        events.add("response.reasoning_summary_part.done", place.with("part", part))?;
     }
     Some(())
 }
@@ -162,7 +163,7 @@ fn parts(events: &mut Events, place: &Object, parts: &[u8]) -> Option<()> {
         let known = members(part)?;
         let late = [("text", "\"\""), ("refusal", "\"\""), ("annotations", "[]"), ("logprobs", "[]")];
         let begun = begun(&known, &late);
-        events.add("response.content_part.added", place.clone().with("part", begun));
+        events.add("response.content_part.added", place.clone().with("part", begun))?;
         match text(get(&known, b"type")?)? {
             b"output_text" => output_text(events, &place, &known)?,
             b"refusal" => part_text(events, "refusal", &place, ("refusal", get(&known, b"refusal")?))?,
@@ -171,14 +172,14 @@ fn parts(events: &mut Events, place: &Object, parts: &[u8]) -> Option<()> {
             }
             _ => return None, // how it is said is not known
         }
-        events.add("response.content_part.done", place.with("part", part));
+        events.add("response.content_part.done", place.with("part", part))?;
     }
     Some(())
 }
 
 fn part_text(events: &mut Events, name: &str, place: &Object, value: (&str, &[u8])) -> Option<()> {
     speak(events, name, place, value.1)?;
-    events.add(&format!("response.{name}.done"), place.clone().with(value.0, value.1));
+    events.add(&format!("response.{name}.done"), place.clone().with(value.0, value.1))?;
     Some(())
 }
 
@@ -189,8 +190,8 @@ fn output_text(events: &mut Events, place: &Object, part: &[Member<'_>]) -> Opti
     let annotations = given(part, b"annotations").unwrap_or(b"[]");
     for (index, annotation) in elements(annotations)?.into_iter().enumerate() {
         let place = place.clone().with("annotation_index", index.to_string());
-        events.add("response.output_text.annotation.added", place.with("annotation", annotation));
+        events.add("response.output_text.annotation.added", place.with("annotation", annotation))?;
     }
-    events.add("response.output_text.done", scored.with("text", value));
+    events.add("response.output_text.done", scored.with("text", value))?;
     Some(())
 }

@@ -84,14 +84,14 @@ fn document(operation: Operation, meter: &mut Meter, body: &[u8]) -> Result<(), 
 }
 
 fn stream(operation: Operation, meter: &mut Meter, body: &[u8]) -> Result<(), NotStored> {
-    let raws = events::split(body).ok_or(NotStored("size"))?;
-    for raw in raws {
-        match meter.event(raw) {
-            Seen::Error => return Err(ERROR),
-            Seen::Invalid => return Err(INVALID),
-            _ => {}
-        }
-    }
+    let mut read = Ok(());
+    let whole = events::each(body, |raw| match meter.event(raw) {
+        Seen::Error => read = read.and(Err(ERROR)),
+        Seen::Invalid => read = read.and(Err(INVALID)),
+        _ => {}
+    });
+    whole.ok_or(NotStored("size"))?;
+    read?;
     if !meter.is_terminated() {
         return Err(CUT);
     }

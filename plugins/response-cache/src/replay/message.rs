@@ -3,8 +3,8 @@
 //! Source: <https://docs.anthropic.com/en/docs/build-with-claude/streaming#event-types>.
 
 use sluice_core::json::Kind;
-use sluice_core::sse;
 
+use super::events::Stream;
 use super::raw::{
     Member, Object, compact, elements, get, given, is_empty, is_null, kind, members, quote, text,
 };
@@ -16,8 +16,8 @@ const LATE: [&[u8]; 3] = [b"stop_reason", b"stop_sequence", b"stop_details"];
 pub(super) fn stream(body: &[u8]) -> Option<Vec<u8>> {
     let body = compact(body)?;
     let message = members(&body)?;
-    let mut out = Vec::with_capacity(body.len());
-    event(&mut out, "message_start", &[("message", &start(&message)?)]);
+    let mut out = Stream::of(body.len());
+    event(&mut out, "message_start", &[("message", &start(&message)?)])?;
     for (index, block) in elements(get(&message, b"content")?)?.into_iter().enumerate() {
         content_block(&mut out, index, &members(block)?)?;
     }
@@ -26,15 +26,15 @@ pub(super) fn stream(body: &[u8]) -> Option<Vec<u8>> {
         delta.add(name, value);
     }
     let usage = given(&message, b"usage")?;
-    event(&mut out, "message_delta", &[("delta", &delta.end()), ("usage", usage)]);
-    event(&mut out, "message_stop", &[]);
-    Some(out)
+    event(&mut out, "message_delta", &[("delta", &delta.end()), ("usage", usage)])?;
+    event(&mut out, "message_stop", &[])?;
+    Some(out.end())
 }
 
-fn event(out: &mut Vec<u8>, kind: &str, members: &[(&str, &[u8])]) {
+fn event(out: &mut Stream, kind: &str, members: &[(&str, &[u8])]) -> Option<()> {
     let data = Object::new().with("type", quote(kind.as_bytes()));
     let data = members.iter().fold(data, |data, (name, value)| data.with(name, value));
-    out.extend(sse::encode(kind.as_bytes(), &data.end()));
+    out.add(kind.as_bytes(), &data.end())
 }
 
 /// The message before anything is said.
@@ -64,7 +64,7 @@ fn start_usage(usage: &[u8]) -> Option<Vec<u8>> {
     Some(out.end())
 }
 
-fn content_block(out: &mut Vec<u8>, index: usize, block: &[Member<'_>]) -> Option<()> {
+fn content_block(out: &mut Stream, index: usize, block: &[Member<'_>]) -> Option<()> {
     let index = index.to_string();
     let mut start = Object::new();
     let mut deltas = Vec::new();
@@ -75,12 +75,11 @@ fn content_block(out: &mut Vec<u8>, index: usize, block: &[Member<'_>]) -> Optio
         deltas.extend(more);
     }
     let start = start.end();
-    event(out, "content_block_start", &[("index", index.as_bytes()), ("content_block", &start)]);
+    event(out, "content_block_start", &[("index", index.as_bytes()), ("content_block", &start)])?;
     for delta in deltas {
-        event(out, "content_block_delta", &[("index", index.as_bytes()), ("delta", &delta)]);
+        event(out, "content_block_delta", &[("index", index.as_bytes()), ("delta", &delta)])?;
     }
-    event(out, "content_block_stop", &[("index", index.as_bytes())]);
-    Some(())
+    event(out, "content_block_stop", &[("index", index.as_bytes())])
 }
 
 /// What a member of a block `of` this type is when the block starts, and the deltas that follow.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use sluice_core::json::{Kind, Reader};
 
 /// Members of an object that is taken apart. The largest that answers have is about 30; more are some map of user data.
-const MAX_MEMBERS: usize = 256;
+pub(super) const MAX_MEMBERS: usize = 256;
 
 /// A member: its name between the quotes, and its value.
 pub(super) type Member<'a> = (&'a [u8], &'a [u8]);

@@ -3,7 +3,7 @@
 //! The last event holds the whole document. The other way, each output item is added, said in one delta and done.
 //! Source: <https://platform.openai.com/docs/api-reference/responses-streaming>.
 
-use super::events;
+use super::events::{self, Stream};
 use super::items::item;
 use super::raw::{Object, compact, elements, get, is_empty, members, quote, text};
 
@@ -34,15 +34,15 @@ pub(super) fn document(body: &[u8]) -> Option<Vec<u8>> {
 pub(super) fn stream(body: &[u8]) -> Option<Vec<u8>> {
     let body = compact(body)?;
     let created = created(&body)?;
-    let mut events = Events { out: Vec::with_capacity(body.len()), sequence: 0 };
-    events.add("response.created", Object::new().with("response", &created));
-    events.add("response.in_progress", Object::new().with("response", &created));
+    let mut events = Events { out: Stream::of(body.len()), sequence: 0 };
+    events.add("response.created", Object::new().with("response", &created))?;
+    events.add("response.in_progress", Object::new().with("response", &created))?;
     let response = members(&body)?;
     for (index, output) in elements(get(&response, b"output")?)?.into_iter().enumerate() {
         item(&mut events, index, output)?;
     }
-    events.add("response.completed", Object::new().with("response", &body));
-    Some(events.out)
+    events.add("response.completed", Object::new().with("response", &body))?;
+    Some(events.out.end())
 }
 
 /// The response before anything is said.
@@ -62,16 +62,16 @@ fn created(response: &[u8]) -> Option<Vec<u8>> {
 
 /// The events as they are written.
 pub(super) struct Events {
-    out: Vec<u8>,
+    out: Stream,
     sequence: u64,
 }
 
 impl Events {
-    /// Writes the event `kind` with these `members`.
-    pub(super) fn add(&mut self, kind: &str, members: Object) {
+    /// Writes the event `kind` with these `members`. `None` if the stream becomes too large.
+    pub(super) fn add(&mut self, kind: &str, members: Object) -> Option<()> {
         let data = Object::new().with("type", quote(kind.as_bytes()));
         let data = data.with("sequence_number", self.sequence.to_string()).with_all(&members);
-        self.out.extend(sluice_core::sse::encode(kind.as_bytes(), &data.end()));
         self.sequence = self.sequence.saturating_add(1);
+        self.out.add(kind.as_bytes(), &data.end())
     }
 }
