@@ -8,6 +8,7 @@ sluice_host::register!(
     consumer_auth::ConsumerAuth,
     model_router::ModelRouter,
     token_limit::TokenLimit,
+    response_cache::ResponseCache,
     fallback::Fallback,
     key_rotation::KeyRotation,
     provider_adapter::ProviderAdapter;
