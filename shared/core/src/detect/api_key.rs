@@ -174,14 +174,17 @@ fn could_be(text: &[u8], at: usize) -> bool {
         prefix.starts_with(rest) || (rest.starts_with(prefix) && body.len() <= rule.len.1.saturating_add(3))
     };
     // An Azure secret shows what it is only at its fifth character.
-    rest.len() < 48 || RULES.iter().any(begun)
+    rest.len() < 52 || RULES.iter().any(begun)
 }
 
 fn azure(text: &[u8], from: usize, found: &mut Vec<Range<usize>>) {
     for at in each(text, from, AZURE) {
         let Some(start) = at.checked_sub(4).filter(|start| *start >= from) else { continue };
         let behind = at.saturating_add(AZURE.len());
-        let len = run_after(text, behind, 35, is_azure);
+        let run = run_after(text, behind, 36, is_azure);
+        let tail = text.get(behind..behind.saturating_add(run)).unwrap_or_default();
+        let len =
+            run.saturating_sub(tail.iter().rev().take_while(|byte| matches!(byte, b'.' | b'-')).count());
         let head = text.get(start..at).unwrap_or_default();
         let fits = head.last().is_some_and(u8::is_ascii_digit) && head.iter().all(|byte| is_azure(*byte));
         let end = behind.saturating_add(len);

@@ -47,8 +47,8 @@ fn international(text: &[u8], at: usize) -> Option<usize> {
     let (mut start, mut count, mut last) = (at, 0_usize, None);
     loop {
         let len = run_after(text, start, MAX_DIGITS + 1, |byte| byte.is_ascii_digit());
-        // Only a country code may be a single digit.
-        if len == 0 || (len == 1 && count > 0) {
+        // Only a country code, and an area code right behind it, may be a single digit.
+        if len == 0 || (len == 1 && count > 3) {
             break;
         }
         count = count.saturating_add(len);
