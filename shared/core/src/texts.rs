@@ -7,6 +7,7 @@
 //! <https://platform.openai.com/docs/api-reference/responses/create>,
 //! <https://docs.anthropic.com/en/api/messages>.
 
+pub use crate::detect::Form;
 use crate::json::{Error, Kind, Reader, Span, Str};
 
 mod decoded;
@@ -19,15 +20,6 @@ pub use event::{Event, Said, event};
 
 use names::{CALLER, SETTINGS, is_one_of, is_word};
 use walk::Walk;
-
-/// How a string is to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// As text.
-    Plain,
-    /// As JSON that stands in a string: the arguments of a tool call.
-    Json,
-}
 
 /// One string that is text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
