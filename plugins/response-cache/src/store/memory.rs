@@ -93,7 +93,7 @@ impl Memory {
 
     /// The entry of this very key, if it may still be given.
     pub fn get(&self, host: &mut dyn Host, key: &Key) -> Option<Entry> {
-        let ring = self.ring(host)?;
+        let (ring, _) = self.ring(host)?;
         let bucket = Bucket::read(host, &ring, key);
         let slot = *bucket.find(key, &ring)?;
         let entry = read_entry(host, &ring, key, slot.place)?;
@@ -139,17 +139,25 @@ impl Memory {
         stats
     }
 
-    /// The ring as it is, made or remade if this configuration has not been heard yet.
-    fn ring(&self, host: &mut dyn Host) -> Option<Ring> {
-        if !self.told.get() {
-            let told = (0..TRIES).any(|_| {
-                let (ring, version) = Ring::read(host);
-                let resized = ring.map_or_else(|| Ring::new(self.units), |ring| ring.resized(self.units));
-                ring == Some(resized) || resized.write(host, version)
-            });
-            self.told.set(told);
+    /// The ring with the version to write it; made if there is none, or remade if this configuration has not been heard
+    /// yet.
+    fn ring(&self, host: &mut dyn Host) -> Option<(Ring, u32)> {
+        for _ in 0..TRIES {
+            let (ring, version) = Ring::read(host);
+            let wanted = match ring {
+                Some(ring) if self.told.get() => ring,
+                Some(ring) => ring.resized(self.units),
+                None => Ring::new(self.units),
+            };
+            if ring == Some(wanted) {
+                self.told.set(true);
+                return Some((wanted, version));
+            }
+            if wanted.write(host, version) {
+                self.told.set(true); // read again for its new version
+            }
         }
-        Ring::read(host).0
+        None
     }
 
     fn write(&self, host: &mut dyn Host, key: &Key, entry: &Entry) -> bool {
@@ -177,9 +185,10 @@ impl Memory {
     /// Takes `units` at the head, and empties some of what a larger ring has left behind.
     fn allocate(&self, host: &mut dyn Host, units: u64) -> Option<(Ring, u64)> {
         for _ in 0..TRIES {
-            self.ring(host)?;
-            let (ring, version) = Ring::read(host);
-            let ring = ring.filter(|ring| units <= ring.units)?;
+            let (ring, version) = self.ring(host)?;
+            if units > ring.units {
+                return None;
+            }
             let taken = ring.taken(units);
             if taken.write(host, version) {
                 for key in ring.surplus_given_up(&taken) {

@@ -99,7 +99,8 @@ impl Bucket {
     }
 
     fn write(&self, host: &mut dyn Host, number: u64) -> Result<(), Conflict> {
-        let bytes: Vec<u8> = self.slots.iter().flat_map(Slot::encode).collect();
+        let mut bytes = Vec::with_capacity(SLOTS.saturating_mul(SLOT_BYTES));
+        self.slots.iter().for_each(|slot| bytes.extend_from_slice(&slot.encode()));
         host.set_shared(&bucket_key(number), &bytes, self.version)
     }
 }

@@ -7,8 +7,11 @@ use super::{KEY_BYTES, KEY_OVERHEAD_BYTES, UNIT_BYTES, UNITS_PER_BUCKET, index};
 /// Key of the ring's own value.
 const RING: &str = "rc.ring";
 
-/// Bytes of it.
-const RING_BYTES: usize = 4 * 8;
+/// Bytes of it: four numbers and [`Ring::seal`].
+const RING_BYTES: usize = 5 * 8;
+
+/// Makes a seal that other values do not bear by chance.
+const SEAL: u64 = u64::from_le_bytes(*b"rc.ring1");
 
 /// Units of surplus that are emptied with each write.
 const SURPLUS_PER_WRITE: u64 = 64;
@@ -58,7 +61,7 @@ impl Ring {
     }
 
     pub(super) fn write(&self, host: &mut dyn Host, version: u32) -> bool {
-        let numbers = [self.head, self.units, self.base, self.surplus].map(u64::to_le_bytes);
+        let numbers = [self.head, self.units, self.base, self.surplus, self.seal()].map(u64::to_le_bytes);
         host.set_shared(RING, numbers.as_flattened(), version).is_ok()
     }
 
@@ -66,9 +69,14 @@ impl Ring {
         let bytes: &[u8; RING_BYTES] = bytes.try_into().ok()?;
         let (numbers, _) = bytes.as_chunks();
         let numbers: Vec<u64> = numbers.iter().map(|number| u64::from_le_bytes(*number)).collect();
-        let &[head, units, base, surplus] = numbers.as_slice() else { return None };
-        let sound = units <= MAX_UNITS && surplus <= MAX_UNITS && base <= head && head < u64::MAX / 2;
-        sound.then_some(Self { head, units, base, surplus })
+        let &[head, units, base, surplus, seal] = numbers.as_slice() else { return None };
+        Some(Self { head, units, base, surplus }).filter(|ring| ring.seal() == seal)
+    }
+
+    /// Tells a ring from whatever else may stand in its place: units by the billion would be searched for nothing.
+    fn seal(&self) -> u64 {
+        let numbers = [self.head, self.units, self.base, self.surplus];
+        numbers.iter().fold(SEAL, |seal, number| seal.rotate_left(17) ^ number.wrapping_mul(SEAL))
     }
 
     /// As it is with `units`; if that is another number, everything kept is forgotten, and overwritten unit by unit.

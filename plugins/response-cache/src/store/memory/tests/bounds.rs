@@ -1,4 +1,4 @@
-//! The bound in bytes, over a million entries and changes of the configuration.
+//! The bound in bytes, over many entries and changes of the configuration.
 
 use super::*;
 
@@ -22,21 +22,24 @@ impl Random {
     }
 }
 
+/// A hundred times what the store holds. In release mode a million takes two seconds and shows no more.
+const ENTRIES: u64 = 300_000;
+
 #[test]
-fn a_million_distinct_entries_never_take_more_than_they_may() {
+fn no_number_of_distinct_entries_takes_more_than_it_may() {
     let (mut host, memory) = (host(), memory());
     let (mut random, mut most) = (Random(1), 0);
-    let mut body = entry(200_000);
-    for n in 0..1_000_000 {
-        body.body.resize(random.body_bytes(), b'x');
-        assert!(memory.put(&mut host, &key(n), &body));
+    let (mut entry, longest) = (entry(0), vec![b'x'; 200_000]);
+    for n in 0..ENTRIES {
+        entry.body = longest[..random.body_bytes()].to_vec();
+        assert!(memory.put(&mut host, &key(n), &entry));
         if n % 1000 == 0 || (n < 20_000 && n % 100 == 0) {
             most = most.max(used(&host));
         }
     }
     assert!(most <= MEMORY_BYTES, "{most}");
     assert!(most > MEMORY_BYTES * 6 / 10, "{most} is a waste");
-    let found = (0..1000).filter(|n| memory.get(&mut host, &key(999_999 - n)).is_some()).count();
+    let found = (0..1000).filter(|n| memory.get(&mut host, &key(ENTRIES - 1 - n)).is_some()).count();
     assert!(found >= 990, "{found} of the last thousand");
 }
 
