@@ -85,3 +85,6 @@ fn same_stream(operation: Operation, body: &[u8], usage: bool) -> Option<Vec<u8>
 const fn asks_for_usage(operation: Operation) -> bool {
     matches!(operation, Operation::Chat | Operation::TextCompletion)
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,6 +113,7 @@ impl<'a> Choice<'a> {
         match name {
             b"index" => {}
             b"delta" if is_chat && is_null(value) => {}
+            b"delta" if is_chat && kind(value) != Some(Kind::Object) => return None,
             b"delta" if is_chat => {
                 let said = if self.said.is_null() { Value::EMPTY } else { self.said.take() };
                 self.said = said.fold(value, Lists::Indexed)?;
