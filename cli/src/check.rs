@@ -11,6 +11,7 @@ use key_rotation::KeyRotation;
 use model_router::ModelRouter;
 use provider_adapter::ProviderAdapter;
 use redis_bridge::RedisBridge;
+use response_cache::ResponseCache;
 use sluice_core::config::{ConfigError, Env, RouteConfigs};
 use sluice_core::filter::Filter;
 use sluice_core::network::NetworkFilter;
@@ -34,7 +35,7 @@ const PLUGINS: [(&str, PluginCheck); 10] = [
     (TokenLimit::NAME, plugin::<TokenLimit>),
     (RedisBridge::NAME, network::<RedisBridge>),
     ("content-guard", |_, _| Ok(())),
-    ("response-cache", |_, _| Ok(())),
+    (ResponseCache::NAME, plugin::<ResponseCache>),
 ];
 
 /// Reads and checks `file`.

@@ -1,123 +1,23 @@
 //! The `sluice` command.
 
+mod arguments;
+
 use std::io::{IsTerminal as _, Write as _};
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser as _;
 use sluice::explain::{Question, add_levels};
 use sluice::gateway::{CheckOptions, Gateway};
 use sluice::key;
+use sluice::operator::{self, Clear};
 use sluice::render::{self, Rendering};
 use sluice::run::{self, Options};
 
+use crate::arguments::{Arguments, Cache, Command, Explain, File, Key};
+
 /// Exit status for a mistake in the file, as clap uses it for a mistake in the arguments.
 const MISTAKE: u8 = 2;
-
-/// Turns a stock Envoy into an AI gateway, as one gateway.yaml describes it.
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Finds every mistake in a gateway.yaml
-    Check(File),
-    /// Shows what would happen to a request, and why
-    Explain(Explain),
-    /// Writes Envoy's configuration
-    Render {
-        #[command(flatten)]
-        file: File,
-        /// Folder to write to; made if it is missing
-        #[arg(short, long, value_name = "DIR")]
-        output: PathBuf,
-    },
-    /// Runs Envoy with it, and takes over every change of the file
-    Run {
-        #[command(flatten)]
-        file: File,
-        /// Envoy's own log [default: standard error]
-        #[arg(long, value_name = "PATH")]
-        envoy_log: Option<PathBuf>,
-        /// One line of JSON for each request [default: standard output]
-        #[arg(long, value_name = "PATH")]
-        access_log: Option<PathBuf>,
-        /// Worker threads [default: one for each core]
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-        concurrency: Option<u32>,
-    },
-    /// Makes and hashes keys of consumers
-    #[command(subcommand)]
-    Key(Key),
-    /// Prints the JSON Schema of gateway.yaml, for editors
-    Schema,
-}
-
-/// What to do with a key.
-#[derive(Subcommand)]
-enum Key {
-    /// Makes a strong key, and prints it and the line that gateway.yaml holds of it
-    New {
-        /// Who gets it
-        #[arg(long, value_name = "NAME")]
-        consumer: String,
-    },
-    /// Reads a key from standard input, and prints the line that gateway.yaml holds of it
-    Hash,
-}
-
-/// The file that most subcommands read.
-#[derive(clap::Args)]
-struct File {
-    /// The configuration
-    #[arg(default_value = "gateway.yaml", value_name = "FILE")]
-    file: PathBuf,
-}
-
-/// The request to explain.
-#[derive(clap::Args)]
-struct Explain {
-    #[command(flatten)]
-    file: File,
-    /// Model that the request names
-    #[arg(long)]
-    model: String,
-    /// Key that the client sends
-    #[arg(long)]
-    key: Option<String>,
-    /// Address that the client calls from
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
-    from: IpAddr,
-    /// Path that the client calls
-    #[arg(long, default_value = "/v1/chat/completions")]
-    path: String,
-    /// Header that the client sends
-    #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header)]
-    headers: Vec<(String, String)>,
-    /// Estimated input tokens of the request
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    input_tokens: u64,
-    /// A running gateway, such as http://127.0.0.1:10000, which is asked how the limits stand
-    #[arg(long, value_name = "URL")]
-    at: Option<String>,
-    /// What else the request holds
-    #[arg(long, value_name = "tools|images", value_parser = ["tools", "images"])]
-    has: Vec<String>,
-    /// Answer as JSON
-    #[arg(long)]
-    json: bool,
-}
-
-/// `NAME:VALUE`, the name in lower case.
-fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once(':').ok_or("write NAME:VALUE, such as x-team:search")?;
-    Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
-}
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
@@ -126,6 +26,10 @@ fn main() -> ExitCode {
         Command::Render { file: File { file }, output } => render(&file, &output),
         Command::Run { file: File { file }, envoy_log, access_log, concurrency } => {
             Ok(run::run(&Options { file, envoy_log, access_log, concurrency }))
+        }
+        Command::Cache(Cache::Stats { file: File { file }, json }) => cache_stats(&file, json),
+        Command::Cache(Cache::Clear { file: File { file }, consumer, model, json }) => {
+            clear_cache(&file, &Clear { consumer, model }, json)
         }
         Command::Key(Key::New { consumer }) => new_key(&consumer),
         Command::Key(Key::Hash) => hash_key(),
@@ -183,6 +87,20 @@ fn write(gateway: &Gateway, output: &Path) -> Result<(), String> {
     let rendering = Rendering { directory: &directory, module: &module, roots: &roots, access_log: None };
     let rendered = render::render(gateway, &rendering);
     render::write(&rendered.files(&rendering), &directory)
+}
+
+fn cache_stats(file: &Path, json: bool) -> Done {
+    let stats = operator::stats(&load(file)?).map_err(failed)?;
+    print(&if json { format!("{:#}\n", stats.to_json()) } else { stats.to_string() })
+}
+
+fn clear_cache(file: &Path, clear: &Clear, json: bool) -> Done {
+    let gateway = load(file)?;
+    if let Some(doubt) = clear.doubt(&gateway) {
+        complain(&format!("sluice: warning: {doubt}\n"));
+    }
+    let cleared = operator::clear(&gateway, clear).map_err(failed)?;
+    print(&if json { format!("{cleared:#}\n") } else { format!("cleared {clear}\n") })
 }
 
 fn new_key(consumer: &str) -> Done {

@@ -1,13 +1,13 @@
 //! What response-cache is told, and the listener on which `sluice cache` asks it.
 
+use response_cache::ResponseCache;
 use serde_json::{Value, json};
+use sluice_core::filter::Filter as _;
 
 use super::filters::{Plugin, Stage, filter};
 use super::{Rendering, millis, redis};
 use crate::gateway::Gateway;
 
-/// The plugin.
-pub(super) const NAME: &str = "response-cache";
 /// The listener of [`listener`].
 pub const OPERATOR: &str = "sluice.operator";
 
@@ -37,7 +37,7 @@ pub(super) fn response_cache(gateway: &Gateway) -> Value {
 pub(super) fn operator(gateway: &Gateway) -> Option<Plugin> {
     let mut config = response_cache(gateway);
     config.as_object_mut()?.insert("operator".into(), true.into());
-    Some(Plugin { name: NAME, stage: Stage::Gateway, config, secret: false })
+    Some(Plugin { name: ResponseCache::NAME, stage: Stage::Gateway, config, secret: false })
 }
 
 /// The listener for operators: on this machine alone, on a port that the system chooses and Envoy's admin interface

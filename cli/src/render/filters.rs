@@ -6,6 +6,7 @@ use fallback::Fallback;
 use key_rotation::KeyRotation;
 use model_router::ModelRouter;
 use provider_adapter::ProviderAdapter;
+use response_cache::ResponseCache;
 use serde_json::{Map, Value, json};
 use sluice_core::config::SecretSource;
 use sluice_core::filter::Filter;
@@ -45,7 +46,7 @@ pub struct Plugin {
 }
 
 /// Plugins that are there only where the gateway has a use for them; their places in the chain are always kept.
-pub(super) const OPTIONAL: [&str; 3] = [TokenLimit::NAME, guard::NAME, cache::NAME];
+pub(super) const OPTIONAL: [&str; 3] = [TokenLimit::NAME, guard::NAME, ResponseCache::NAME];
 
 /// The plugins in the order that requests pass them. `clusters` names the cluster of each target of each rule,
 /// `services` are those of the guard.
@@ -67,7 +68,7 @@ pub(super) fn plugins(gateway: &Gateway, clusters: &[Vec<String>], services: &[C
             guard::content_guard(gateway, services),
             guard::has_secrets_in_it(gateway),
         ),
-        plugin(cache::NAME, Stage::Gateway, cache::response_cache(gateway), false),
+        plugin(ResponseCache::NAME, Stage::Gateway, cache::response_cache(gateway), false),
         plugin(Fallback::NAME, Stage::Provider, fallback(gateway), false),
         plugin(KeyRotation::NAME, Stage::Provider, key_rotation(gateway), has_keys_in_it(gateway)),
         plugin(ProviderAdapter::NAME, Stage::Provider, provider_adapter(gateway), has_headers_in_it(gateway)),

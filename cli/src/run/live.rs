@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::admin::Admin;
 use super::deadline::Deadline;
+use crate::admin::Admin;
 use crate::gateway::Gateway;
 use crate::render::{Cluster, File, Rendered, Rendering, Stage, render, write};
 

@@ -1,6 +1,5 @@
 //! `sluice run`: Envoy with the configuration of a gateway.yaml, kept in step with the file.
 
-mod admin;
 mod deadline;
 mod envoy;
 mod find;

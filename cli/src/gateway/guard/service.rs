@@ -46,9 +46,12 @@ impl<'a> Rest<'a> {
     /// Refuses what a check without a service has no use for.
     pub(super) fn refuse_all(&self) -> Option<()> {
         let all = [&self.protocol, &self.timeout, &self.key, &self.headers, &self.model, &self.min_risk];
-        all.into_iter().flatten().fold(Some(()), |_, at| {
-            at.refuse("has no effect without `url`; remove it, or write the address of a service there")
-        })
+        let mut good = Some(());
+        for at in all.into_iter().flatten() {
+            good =
+                at.refuse("has no effect without `url`; remove it, or write the address of a service there");
+        }
+        good
     }
 }
 

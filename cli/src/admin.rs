@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde_json::Value;
+
 /// Longest wait for an answer: the interface is on this machine, but Envoy's main thread may be busy loading.
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// A client of one Envoy's admin interface.
-pub(super) struct Admin {
+pub(crate) struct Admin {
     agent: ureq::Agent,
     base: String,
 }
 
 impl Admin {
-    pub(super) fn new(address: SocketAddr) -> Self {
+    pub(crate) fn new(address: SocketAddr) -> Self {
         let agent = ureq::Agent::config_builder().timeout_global(Some(ANSWER)).proxy(None).build().into();
         Self { agent, base: format!("http://{}", reachable(address)) }
     }
@@ -25,19 +27,24 @@ impl Admin {
     }
 
     /// Statistics whose name matches `filter` (a regular expression), quotes taken off texts.
-    pub(super) fn stats(&self, filter: &str) -> BTreeMap<String, String> {
+    pub(crate) fn stats(&self, filter: &str) -> BTreeMap<String, String> {
         let page = self.page(&format!("/stats?filter={filter}")).unwrap_or_default();
         let pairs = page.lines().filter_map(|line| line.split_once(": "));
         pairs.map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned())).collect()
     }
 
     /// One statistic as a number.
-    pub(super) fn number(&self, name: &str) -> Option<u64> {
+    pub(crate) fn number(&self, name: &str) -> Option<u64> {
         self.stats(&format!("^{}$", name.replace('.', "%5C."))).get(name)?.parse().ok()
     }
 
+    /// A page in JSON; `None` while Envoy does not answer, or answers something else.
+    pub(crate) fn json(&self, path: &str) -> Option<Value> {
+        serde_json::from_str(&self.page(path)?).ok()
+    }
+
     /// Asks for something to be done.
-    pub(super) fn post(&self, path: &str) {
+    pub(crate) fn post(&self, path: &str) {
         // whether it was done shows in the statistics
         let _ = self.agent.post(format!("{}{path}", self.base)).send_empty();
     }

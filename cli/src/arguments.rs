@@ -1,0 +1,141 @@
+//! What the command line may say.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Parser, Subcommand};
+
+/// Turns a stock Envoy into an AI gateway, as one gateway.yaml describes it.
+#[derive(Parser)]
+#[command(version)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Finds every mistake in a gateway.yaml
+    Check(File),
+    /// Shows what would happen to a request, and why
+    Explain(Explain),
+    /// Writes Envoy's configuration
+    Render {
+        #[command(flatten)]
+        file: File,
+        /// Folder to write to; made if it is missing
+        #[arg(short, long, value_name = "DIR")]
+        output: PathBuf,
+    },
+    /// Runs Envoy with it, and takes over every change of the file
+    Run {
+        #[command(flatten)]
+        file: File,
+        /// Envoy's own log [default: standard error]
+        #[arg(long, value_name = "PATH")]
+        envoy_log: Option<PathBuf>,
+        /// One line of JSON for each request [default: standard output]
+        #[arg(long, value_name = "PATH")]
+        access_log: Option<PathBuf>,
+        /// Worker threads [default: one for each core]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+        concurrency: Option<u32>,
+    },
+    /// Shows and clears the cache of the gateway that runs
+    #[command(subcommand)]
+    Cache(Cache),
+    /// Makes and hashes keys of consumers
+    #[command(subcommand)]
+    Key(Key),
+    /// Prints the JSON Schema of gateway.yaml, for editors
+    Schema,
+}
+
+/// What to do with a key.
+#[derive(Subcommand)]
+pub(crate) enum Key {
+    /// Makes a strong key, and prints it and the line that gateway.yaml holds of it
+    New {
+        /// Who gets it
+        #[arg(long, value_name = "NAME")]
+        consumer: String,
+    },
+    /// Reads a key from standard input, and prints the line that gateway.yaml holds of it
+    Hash,
+}
+
+/// What to do with the cache.
+#[derive(Subcommand)]
+pub(crate) enum Cache {
+    /// Shows what it holds and how often it is hit
+    Stats {
+        #[command(flatten)]
+        file: File,
+        /// Answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Makes it forget what it holds: everything, or what the options name
+    Clear {
+        #[command(flatten)]
+        file: File,
+        /// Only what this consumer has
+        #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+        consumer: Option<String>,
+        /// Only answers to requests for this model, as clients name it
+        #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+        model: Option<String>,
+        /// Answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// The file that most subcommands read.
+#[derive(clap::Args)]
+pub(crate) struct File {
+    /// The configuration
+    #[arg(default_value = "gateway.yaml", value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+/// The request to explain.
+#[derive(clap::Args)]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    pub(crate) file: File,
+    /// Model that the request names
+    #[arg(long)]
+    pub(crate) model: String,
+    /// Key that the client sends
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// Address that the client calls from
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(crate) from: IpAddr,
+    /// Path that the client calls
+    #[arg(long, default_value = "/v1/chat/completions")]
+    pub(crate) path: String,
+    /// Header that the client sends
+    #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header)]
+    pub(crate) headers: Vec<(String, String)>,
+    /// Estimated input tokens of the request
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) input_tokens: u64,
+    /// A running gateway, such as http://127.0.0.1:10000, which is asked how the limits stand
+    #[arg(long, value_name = "URL")]
+    pub(crate) at: Option<String>,
+    /// What else the request holds
+    #[arg(long, value_name = "tools|images", value_parser = ["tools", "images"])]
+    pub(crate) has: Vec<String>,
+    /// Answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `NAME:VALUE`, the name in lower case.
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("write NAME:VALUE, such as x-team:search")?;
+    Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
+}
