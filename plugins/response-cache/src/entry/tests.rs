@@ -1,4 +1,5 @@
 //! What is kept comes back as it was, and what is anything else does not come back.
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "tests fail by panicking")]
 
 use proptest::prelude::*;
 

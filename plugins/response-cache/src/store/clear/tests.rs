@@ -1,4 +1,5 @@
 //! What was cleared stays cleared, and nothing else is.
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "tests fail by panicking")]
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
 //! Entries stay while they are used, nothing is given that should not be, and all of it stays within its bound.
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "tests fail by panicking")]
 
 use sluice_core::filter::Shared;
 use sluice_core::openai::Operation;
