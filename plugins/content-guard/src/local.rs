@@ -21,6 +21,9 @@ use self::regexes::Regexes;
 
 /// Longest keyword, in bytes of UTF-8.
 pub const MAX_KEYWORD: usize = 256;
+/// Most text that a stream holds back, and most that it keeps as context, in bytes. Only white space and invisible
+/// characters come to so much: a finding that they are to hide in a stream is not seen beyond that.
+pub const MAX_HELD: usize = 32 * 1024;
 /// Memory that one compiled expression may take, in bytes.
 pub const MAX_REGEX: usize = 1 << 20;
 
@@ -185,8 +188,8 @@ impl Local {
                 until = finding.range.start;
             }
         }
-        let until = until.clamp(from, text.len().max(from));
-        Settled { until, keep: keep(&folded, until) }
+        let until = until.max(at_most_held(&folded, &findings, text)).clamp(from, text.len().max(from));
+        Settled { until, keep: keep(&folded, text, until) }
     }
 
     fn open(&self, applies: &Applies, known: &str, begin: usize) -> usize {
@@ -224,11 +227,27 @@ fn in_order(kinds: &[Detector]) -> Vec<Detector> {
     Detector::ALL.into_iter().filter(|kind| kinds.contains(kind)).collect()
 }
 
+/// From where on at most [`MAX_HELD`] bytes are held, at the end of a finding if that lies in one.
+fn at_most_held(folded: &Folded, findings: &[Finding], text: &str) -> usize {
+    let Some(least) = text.len().checked_sub(MAX_HELD).filter(|least| *least > 0) else { return 0 };
+    let least = (least..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(least);
+    let next = folded.at(least);
+    let next = if next < folded.text().len() { folded.original(next..next).start } else { folded.whole() };
+    // Between two characters of the folded text there is nothing but what says nothing.
+    let until = if next.saturating_sub(least) < MAX_HELD { next } else { least };
+    findings
+        .iter()
+        .filter(|finding| finding.range.start < until)
+        .fold(until, |until, finding| until.max(finding.range.end))
+}
+
 /// Where the context begins that findings from `until` on look back at.
-fn keep(folded: &Folded, until: usize) -> usize {
+fn keep(folded: &Folded, text: &str, until: usize) -> usize {
     let before = folded.text().get(..folded.at(until)).unwrap_or_default();
     let start = before.char_indices().rev().take(detect::CONTEXT).last().map_or(before.len(), |(at, _)| at);
-    folded.original(start..start).start.min(until)
+    let least = until.saturating_sub(MAX_HELD);
+    let least = (least..=until).find(|at| text.is_char_boundary(*at)).unwrap_or(until);
+    folded.original(start..start).start.max(least).min(until)
 }
 
 /// Findings on their way out.

@@ -103,15 +103,17 @@ const LONGEST: usize = 560;
 
 pub(super) fn find(text: &[u8], from: usize, found: &mut Vec<Range<usize>>) {
     let old = found.len();
-    let mut at = from;
-    let mut previous = before(text, from, 1);
-    while let Some(byte) = after(text, at) {
-        let end = (is_first(byte) && !previous.is_some_and(is_word)).then(|| key(text, at)).flatten();
-        if let Some(end) = end {
-            found.push(at..end);
+    let mut free = from;
+    // Every two bytes in a row, the first of which stands at `from` or later.
+    for (at, pair) in (from..).zip(text.get(from..).unwrap_or_default().windows(2)) {
+        let [first, second] = pair else { continue };
+        if !is_start(*first, *second) || at < free || before(text, at, 1).is_some_and(is_word) {
+            continue;
         }
-        previous = if end.is_some() { None } else { Some(byte) };
-        at = end.unwrap_or_else(|| at.saturating_add(1));
+        if let Some(end) = key(text, at) {
+            found.push(at..end);
+            free = end;
+        }
     }
     azure(text, from, found);
     if let Some(own) = found.get_mut(old..) {
@@ -194,8 +196,24 @@ fn azure(text: &[u8], from: usize, found: &mut Vec<Range<usize>>) {
     }
 }
 
-fn is_first(byte: u8) -> bool {
-    matches!(byte, b's' | b'A' | b'g' | b'x' | b'r' | b'w' | b'h' | b'a' | b'L' | b'p' | b'S' | b'n' | b'd')
+/// Whether a prefix begins with these two: rules out nearly all text at once.
+fn is_start(first: u8, second: u8) -> bool {
+    match first {
+        b's' => matches!(second, b'k' | b'h'),
+        b'A' => matches!(second, b'K' | b'S' | b'B' | b'C' | b'I'),
+        b'g' => matches!(second, b'h' | b'i' | b'l' | b's'),
+        b'x' => matches!(second, b'o' | b'a'),
+        b'r' => matches!(second, b'k' | b'8'),
+        b'd' => matches!(second, b'o' | b'a'),
+        b'p' => matches!(second, b'p' | b'y'),
+        b'w' => second == b'h',
+        b'h' => second == b'f',
+        b'a' => second == b'p',
+        b'L' => second == b'T',
+        b'S' => second == b'G',
+        b'n' => second == b'p',
+        _ => false,
+    }
 }
 
 fn is_key(byte: u8) -> bool {
