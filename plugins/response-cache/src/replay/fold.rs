@@ -1,9 +1,9 @@
 //! Folds the deltas of a stream into one value, as OpenAI's client does, without leaving their bytes.
 //!
 //! Source: `accumulate_delta` of
-//! <https://github.com/openai/openai-python/blob/main/src/openai/lib/streaming/_deltas.py>. Three differences, all where
+//! <https://github.com/openai/openai-python/blob/main/src/openai/lib/streaming/_deltas.py>. Three differences, where
 //! adding up would make nonsense: a number that comes again must be the same, words that name something (`role`,
-//! `type`, `id`, `format`) are not strung together, and a name that comes again is ambiguous.
+//! `type`, `id`, `format`) are not strung together, and a function's name that comes again is ambiguous.
 
 use sluice_core::json::Kind;
 

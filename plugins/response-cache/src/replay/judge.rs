@@ -38,9 +38,8 @@ const CUT: NotStored = NotStored("cut");
 /// # Errors
 /// What speaks against storing it: `cut` (no terminator, or a choice without its end), `error`, `length`,
 /// `content_filter`, `refusal`, `finish_reason` (another end than the normal ones), `json` (not what the operation
-/// answers with), `choices` (none or too many), `empty` (the
-/// model says nothing, which is seldom what it would say again), `size` (an event too large to be read), `form` (the operation has no
-/// such answers).
+/// answers with), `choices` (none or too many), `empty` (the model says nothing, which is seldom what it would say
+/// again), `size` (an event too large to be read), `form` (the operation has no such answers).
 pub fn judge(operation: Operation, form: Form, body: &[u8]) -> Result<Judged, NotStored> {
     let mut meter = Meter::new(operation);
     match (operation, form) {
