@@ -28,10 +28,10 @@ impl Control {
         control
     }
 
-    /// Whether an answer of this age will do, in milliseconds.
+    /// Whether an answer of this age will do, in milliseconds. Of `max-age=0` none does, however young.
     #[must_use]
     pub fn allows_age(&self, age_ms: u64) -> bool {
-        self.max_age_ms.is_none_or(|max_ms| age_ms <= max_ms)
+        self.max_age_ms.is_none_or(|max_ms| max_ms > 0 && age_ms <= max_ms)
     }
 
     fn take(&mut self, directive: &str) {
@@ -80,5 +80,6 @@ mod tests {
         let control = Control { max_age_ms: Some(1_000), ..Control::default() };
         assert!(control.allows_age(1_000) && !control.allows_age(1_001));
         assert!(Control::default().allows_age(u64::MAX));
+        assert!(!Control { max_age_ms: Some(0), ..Control::default() }.allows_age(0));
     }
 }

@@ -33,15 +33,20 @@ impl Fetch {
         Self { question, token, locked, recording: None, answer: None }
     }
 
-    /// The exchange is over: what it has brought is kept, unless the checks forbid it.
-    pub(crate) fn finish(self, host: &mut dyn Host, config: &Config) {
+    /// The exchange is over: what it has brought is kept, unless the checks forbid it. Where others have asked the same
+    /// without waiting (`alone`), the first answer is enough: each one kept takes room from others.
+    pub(crate) fn finish(self, host: &mut dyn Host, config: &Config, alone: bool) {
+        let key = &self.question.key;
         let Some(entry) = self.answer.as_ref().filter(|_| !is_withheld(host)) else {
             return self.unlock(host, config);
         };
         let kept = match &config.store {
-            Store::Memory(memory) => memory.put(host, &self.question.key, entry),
+            Store::Memory(memory) => {
+                let is_known = |known: Entry| known.stored_ms >= self.question.since_ms;
+                !(alone && memory.get(host, key).is_some_and(is_known)) && memory.put(host, key, entry)
+            }
             Store::Redis(worker) => {
-                worker.store(host, &self.question.key, &self.token, entry);
+                worker.store(host, key, &self.token, entry);
                 true
             }
         };

@@ -318,7 +318,7 @@ impl ResponseCache {
         match std::mem::take(&mut self.phase) {
             // The client has left, but Redis may have given it the lock.
             Phase::Asking { search, .. } => self.release(host, &search),
-            Phase::Fetching(fetch) => fetch.finish(host, &self.config),
+            Phase::Fetching(fetch) => fetch.finish(host, &self.config, self.seat.is_none()),
             _ => {}
         }
         self.leave(host);

@@ -76,6 +76,22 @@ impl Bed {
         Self::new(json!({}))
     }
 
+    /// The client's own reply comes by, as Envoy shows it, and is left as it is; then its exchange is over.
+    pub(super) fn replayed(&mut self, client: &mut Client) {
+        let Next::Reply(reply) = &client.next else { panic!("no reply: {:?}", client.next) };
+        let headers: Vec<_> = reply.headers.iter().map(|(name, value)| (*name, value.clone())).collect();
+        let next = self.on(client, |filter, host| {
+            let headers = headers.iter().map(|(name, value)| (*name, value.as_str()));
+            host.respond(&std::iter::once((":status", "200")).chain(headers.clone()).collect::<Vec<_>>());
+            let before = host.response.clone();
+            let next = filter.on_response_headers(host, false);
+            assert_eq!(host.response, before);
+            filter.on_done(host);
+            next
+        });
+        assert_eq!(next, Next::Pass);
+    }
+
     /// Runs `act` as a callback of the client's stream.
     pub(super) fn on<R>(
         &mut self,
@@ -99,9 +115,33 @@ impl Bed {
         swap(&mut host.stream, &mut own.stream);
     }
 
+    /// The usual question, of a request with these facts; an empty one is absent.
+    pub(super) fn send_as(&mut self, facts: &[(Fact, &str)], more: Option<(Fact, &str)>) -> Client {
+        let facts: Vec<_> = facts.iter().copied().chain(more).collect();
+        let headers = [("openai-beta", "a")];
+        self.begin("ann", &headers, &facts, question("hi").to_string().as_bytes())
+    }
+
+    /// The usual question of `consumer` to `model`.
+    pub(super) fn send_of(&mut self, consumer: &str, model: &str) -> Client {
+        let mut question = question("hi");
+        question["model"] = json!(model);
+        self.begin(consumer, &[], &[(context::MODEL, model)], question.to_string().as_bytes())
+    }
+
     /// A request with these headers beside the usual ones, of `consumer`.
     pub(super) fn send(&mut self, consumer: &str, headers: &[(&str, &str)], body: &[u8]) -> Client {
-        self.clients += 1;
+        self.begin(consumer, headers, &[], body)
+    }
+
+    fn begin(
+        &mut self,
+        consumer: &str,
+        headers: &[(&str, &str)],
+        facts: &[(Fact, &str)],
+        body: &[u8],
+    ) -> Client {
+        self.clients = self.clients.saturating_add(1);
         let mut all = vec![
             (":method", "POST"),
             (":path", "/v1/chat/completions"),
@@ -118,6 +158,7 @@ impl Bed {
         ] {
             fact.set(&mut own, value);
         }
+        facts.iter().for_each(|(fact, value)| fact.set(&mut own, value));
         let filter = ResponseCache::new(Rc::clone(&self.config));
         let mut client = Client { filter, own, next: Next::Pass, got: Vec::new() };
         client.next = self.on(&mut client, |filter, host| {
@@ -145,7 +186,7 @@ impl Bed {
         let parts: Vec<&[u8]> = body.as_bytes().chunks(size.max(1)).collect();
         let mut watched = next == Next::Watch;
         for (index, part) in parts.iter().enumerate() {
-            let end = index + 1 == parts.len();
+            let end = index.saturating_add(1) == parts.len();
             watched = self.part(client, part, end, watched);
         }
     }
@@ -197,7 +238,7 @@ impl Bed {
                 // One that awaits no wake-up is left alone.
                 if let Some(client) = waiting.filter(|client| client.own.wake_after.is_some()) {
                     self.wake(client);
-                    woken += 1;
+                    woken = woken.saturating_add(1);
                 }
             }
         }
