@@ -6,7 +6,9 @@ mod vault;
 
 use std::ops::Range;
 
+pub(crate) use document::without;
 pub use document::{Document, Passage};
+pub(crate) use slot::{Slot, escaped};
 pub use vault::Vault;
 
 /// Findings with those that overlap made one, in order: the range, and which finding it began with. So nothing of a

@@ -31,7 +31,17 @@ impl Slot {
     /// The span of the document that `range` of the text stands in.
     pub(crate) fn span(&self, range: &Range<usize>) -> Span {
         let outer = |offset| self.inner.as_ref().map_or(offset, |inner| inner.raw(offset));
-        let at = |offset| self.inside.start.saturating_add(self.decoded.raw(outer(offset)));
+        self.outer_span(&(outer(range.start)..outer(range.end)))
+    }
+
+    /// What it says at the level of the document; of [`Form::Json`] that is JSON.
+    pub(crate) fn outer(&self) -> &str {
+        &self.decoded.text
+    }
+
+    /// As [`Self::span`], for a range of [`Self::outer`].
+    pub(crate) fn outer_span(&self, range: &Range<usize>) -> Span {
+        let at = |offset| self.inside.start.saturating_add(self.decoded.raw(offset));
         Span { start: at(range.start), end: at(range.end).min(self.inside.end) }
     }
 }

@@ -1,0 +1,384 @@
+//! A streamed answer on its way through the checks: what may leave, what services are to be asked, how it ends.
+//!
+//! Events leave whole, in their order, as their own bytes unless something in them is replaced. Each text is checked
+//! together with what stands before it in the same channel, and its event stays back until no finding can begin in
+//! it any more and all services have passed it. After `max_hold_ms` it leaves all the same, if no service is asked,
+//! and stays in sight, so that what is completed later still counts.
+
+mod channel;
+mod edits;
+mod held;
+mod shown;
+mod windows;
+
+use std::collections::{HashMap, VecDeque};
+use std::mem;
+use std::ops::Range;
+
+use sluice_core::detect::Form;
+use sluice_core::sse::{MAX_EVENT_BYTES, Piece, Splitter};
+
+use crate::mask::Vault;
+
+use channel::Channel;
+use held::{Bit, Held};
+pub use shown::Shown;
+use windows::Windows;
+
+/// Text of deltas that is kept back, in bytes; with more of it a stream counts as unreadable.
+const MAX_HELD_TEXT: usize = 64 * 1024;
+
+/// Bytes of events that are kept back.
+const MAX_HELD_BYTES: usize = 2 * MAX_EVENT_BYTES;
+
+/// How the names of channels begin that hold one whole text.
+const WHOLE: &str = "whole/";
+
+/// Channels of one answer: choices, tool calls, blocks.
+const MAX_CHANNELS: usize = 4096;
+
+/// The local checks of an answer. Both look at `text` from `from` on; what stands before is context.
+pub trait Checks {
+    /// Everything that is found.
+    fn find(&self, form: Form, text: &str, from: usize) -> Vec<Finding>;
+
+    /// Up to where no finding can change or begin any more, and from where on the text is still needed.
+    fn settled(&self, form: Form, text: &str, from: usize) -> (usize, usize);
+}
+
+/// Something that a local check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Where, in bytes of the text; without meaning in a [`Step`].
+    pub range: Range<usize>,
+    /// Which check.
+    pub check: usize,
+    /// What it is.
+    pub category: String,
+    /// What its stand-in is called.
+    pub label: String,
+    /// What is to be done about it.
+    pub act: Act,
+}
+
+/// What is done about a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// It is recorded.
+    Log,
+    /// It is replaced.
+    Mask,
+    /// The answer ends.
+    Block,
+}
+
+/// What a stream is checked with.
+#[derive(Debug, Default)]
+pub struct Setup {
+    /// How long a text stays back at most, in milliseconds.
+    pub max_hold_ms: u64,
+    /// Characters that services are shown at once.
+    pub window_chars: usize,
+    /// Whether services are asked.
+    pub services: bool,
+    /// Whether what cannot be read passes.
+    pub lenient: bool,
+    /// The placeholders of the request.
+    pub vault: Vault,
+}
+
+/// A text that services are to be asked about, all at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Its number, for the answer.
+    pub id: u64,
+    /// What to show them: masked, placeholders not restored.
+    pub text: String,
+}
+
+/// What services say of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It may pass.
+    Pass,
+    /// It ends the answer.
+    Block,
+    /// This is to stand in the place of the whole text that was asked about.
+    Rewrite(String),
+}
+
+/// How it stands with a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// It goes on.
+    #[default]
+    Open,
+    /// A check forbids it. Nothing more comes but an ending.
+    Blocked,
+    /// It cannot be read, or too much of it would have to stay back. Nothing more comes but an ending.
+    Unreadable,
+    /// It is over, and all of it has been released.
+    Over,
+}
+
+/// What follows from what has happened.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// What may leave now, after all that was released before.
+    pub release: Vec<u8>,
+    /// What services are to be asked.
+    pub asks: Vec<Ask>,
+    /// What the local checks found, for the record.
+    pub findings: Vec<Finding>,
+    /// When to call [`Streamed::tick`] at the latest, in milliseconds; `None`: passing time changes nothing.
+    pub due_ms: Option<u64>,
+    /// Whether anything stays back.
+    pub retained: bool,
+    /// How it stands.
+    pub state: State,
+}
+
+/// One streamed answer.
+#[derive(Debug)]
+pub struct Streamed {
+    setup: Setup,
+    splitter: Splitter,
+    queue: VecDeque<Held>,
+    channels: HashMap<String, Channel>,
+    windows: Windows,
+    wholes: u64,
+    findings: Vec<Finding>,
+    shown: Shown,
+    state: State,
+    ended: bool,
+}
+
+impl Streamed {
+    /// An answer of which nothing has come.
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        Self {
+            windows: Windows::new(setup.window_chars, setup.services),
+            setup,
+            splitter: Splitter::default(),
+            queue: VecDeque::new(),
+            channels: HashMap::new(),
+            wholes: 0,
+            findings: Vec::new(),
+            shown: Shown::default(),
+            state: State::Open,
+            ended: false,
+        }
+    }
+
+    /// What has been released, as far as an ending must know.
+    #[must_use]
+    pub const fn shown(&self) -> &Shown {
+        &self.shown
+    }
+
+    /// Takes the next part of the body; `end` with the last.
+    pub fn feed(&mut self, checks: &dyn Checks, now_ms: u64, part: &[u8], end: bool) -> Step {
+        if self.state == State::Open {
+            let mut splitter = mem::take(&mut self.splitter);
+            splitter.feed(part, |piece| self.piece(piece, now_ms));
+            if end {
+                splitter.finish(|piece| self.piece(piece, now_ms));
+                self.ended = true;
+                self.channels.values_mut().for_each(Channel::end);
+            }
+            self.splitter = splitter;
+        }
+        self.step(checks, now_ms)
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, checks: &dyn Checks, now_ms: u64) -> Step {
+        self.step(checks, now_ms)
+    }
+
+    /// Services have answered; an answer to what was not asked changes nothing.
+    pub fn answer(&mut self, checks: &dyn Checks, now_ms: u64, ask: u64, answer: Answer) -> Step {
+        if self.state == State::Open {
+            match answer {
+                // its window stays open, so that nothing of it is ever free to go
+                Answer::Block if self.windows.is_open(ask) => self.state = State::Blocked,
+                Answer::Block => {}
+                Answer::Pass => drop(self.windows.close(ask)),
+                Answer::Rewrite(text) => self.rewrite(ask, &text),
+            }
+        }
+        self.step(checks, now_ms)
+    }
+
+    fn rewrite(&mut self, ask: u64, text: &str) {
+        let Some(window) = self.windows.close(ask) else { return };
+        if let Some(channel) = self.channels.get_mut(&window.channel) {
+            channel.rewrite(&window, text, &self.setup.vault);
+        }
+    }
+
+    fn piece(&mut self, piece: Piece<'_>, now_ms: u64) {
+        if self.state != State::Open {
+            return;
+        }
+        let read = match piece {
+            Piece::Event(raw) => Held::read(raw, now_ms),
+            Piece::Oversized { .. } => None,
+        };
+        match read {
+            Some((held, ends)) => self.hold(held, &ends),
+            None if self.setup.lenient => self.queue.push_back(Held::unread(piece.bytes(), now_ms)),
+            None => self.state = State::Unreadable,
+        }
+    }
+
+    /// Takes an event; `ends` are the channels that end with it.
+    fn hold(&mut self, mut held: Held, ends: &[String]) {
+        for bit in held.bits.iter_mut().filter(|bit| !bit.channel.is_empty()) {
+            let channel =
+                self.channels.entry(bit.channel.clone()).or_insert_with(|| Channel::new(bit.form()));
+            (bit.start, bit.end) = channel.push(bit.text());
+        }
+        for (name, channel) in &mut self.channels {
+            if ends.iter().any(|end| name.starts_with(end)) {
+                channel.end();
+            }
+        }
+        for bit in held.bits.iter_mut().filter(|bit| bit.channel.is_empty()) {
+            self.wholes = self.wholes.saturating_add(1);
+            whole(&mut self.channels, bit, self.wholes);
+        }
+        self.queue.push_back(held);
+    }
+
+    /// Does all that can be done now.
+    fn step(&mut self, checks: &dyn Checks, now_ms: u64) -> Step {
+        if self.state == State::Open {
+            self.press(now_ms);
+            self.settle(checks);
+        }
+        let mut step = Step { asks: self.ask(now_ms), ..Step::default() };
+        if self.state != State::Unreadable {
+            step.release = self.release();
+        }
+        if self.state == State::Open && self.is_too_much() {
+            self.state = State::Unreadable;
+        }
+        if self.state == State::Open && self.ended && self.queue.is_empty() {
+            self.state = State::Over;
+        }
+        if self.state != State::Open {
+            self.queue.clear();
+            self.channels.clear();
+            step.asks.clear();
+        }
+        step.findings = mem::take(&mut self.findings);
+        step.due_ms = self.due_ms(now_ms);
+        step.retained = !self.queue.is_empty();
+        step.state = self.state;
+        step
+    }
+
+    /// Lets go of what has stayed back for too long.
+    fn press(&mut self, now_ms: u64) {
+        let too_much = self.setup.lenient && self.is_too_much();
+        for held in &self.queue {
+            if held.due_ms(self.setup.max_hold_ms) > now_ms && !too_much {
+                break;
+            }
+            for bit in &held.bits {
+                if let Some(channel) = self.channels.get_mut(&bit.channel) {
+                    channel.press(bit.end);
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, checks: &dyn Checks) {
+        for channel in self.channels.values_mut().filter(|channel| channel.is_new()) {
+            if channel.settle(checks, &mut self.setup.vault, &mut self.findings) {
+                self.state = State::Blocked;
+            }
+        }
+    }
+
+    fn ask(&mut self, now_ms: u64) -> Vec<Ask> {
+        let mut asks = Vec::new();
+        if self.state != State::Open || !self.setup.services {
+            return asks;
+        }
+        let max_hold_ms = self.setup.max_hold_ms;
+        for held in &self.queue {
+            let is_due = held.due_ms(max_hold_ms) <= now_ms;
+            for bit in &held.bits {
+                if let Some(channel) = self.channels.get_mut(&bit.channel) {
+                    self.windows.ask(&bit.channel, channel, is_due, &mut asks);
+                }
+            }
+        }
+        asks
+    }
+
+    /// The events in front that are free to go.
+    fn release(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        while let Some(held) = self.queue.pop_front_if(|held| {
+            held.bits.iter().all(|bit| {
+                let channel = self.channels.get(&bit.channel);
+                channel.is_some_and(|channel| bit.end <= self.windows.passed(&bit.channel, channel))
+            })
+        }) {
+            let start = out.len();
+            held.write(&self.channels, &mut out);
+            self.shown.add(out.get(start..).unwrap_or_default());
+            for bit in held.bits {
+                if bit.is_alone {
+                    self.channels.remove(&bit.channel);
+                } else if let Some(channel) = self.channels.get_mut(&bit.channel) {
+                    channel.release(bit.end);
+                }
+            }
+        }
+        let context = self.windows.context();
+        self.channels.values_mut().for_each(|channel| channel.trim(context));
+        out
+    }
+
+    fn is_too_much(&self) -> bool {
+        let bytes: usize = self.queue.iter().map(Held::size).sum();
+        let text: usize = self.queue.iter().map(Held::delta_bytes).sum();
+        bytes > MAX_HELD_BYTES || text > MAX_HELD_TEXT || self.channels.len() > MAX_CHANNELS
+    }
+
+    /// When time alone lets something go, or be asked.
+    fn due_ms(&self, now_ms: u64) -> Option<u64> {
+        let waits = |bit: &Bit| {
+            let channel = self.channels.get(&bit.channel);
+            channel.is_some_and(|channel| {
+                bit.end > channel.settled() || self.setup.services && bit.end > channel.asked()
+            })
+        };
+        let mut late = self.queue.iter().filter(|held| held.bits.iter().any(waits));
+        late.find_map(|held| Some(held.due_ms(self.setup.max_hold_ms)).filter(|due_ms| *due_ms > now_ms))
+    }
+}
+
+/// Gives a whole text a channel: that of the deltas it repeats, else one of its own.
+fn whole(channels: &mut HashMap<String, Channel>, bit: &mut Bit, number: u64) {
+    let mut deltas = channels.iter().filter(|(name, _)| !name.starts_with(WHOLE));
+    if let Some((name, _)) = deltas.find(|(_, channel)| channel.has_said(bit.text())) {
+        bit.channel.clone_from(name);
+        bit.end = bit.text().len();
+        return;
+    }
+    let mut channel = Channel::new(bit.form());
+    (bit.start, bit.end) = channel.push(bit.text());
+    channel.end();
+    bit.channel = format!("{WHOLE}{number}");
+    bit.is_alone = true;
+    channels.insert(bit.channel.clone(), channel);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! What is to be replaced in one channel, in places that count from the channel's start.
+
+use std::ops::Range;
+
+/// One replacement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Edit {
+    pub(super) range: Range<usize>,
+    pub(super) with: String,
+    /// Of a channel of JSON: `with` is a piece of it, not text in one of its strings.
+    pub(super) is_json: bool,
+    /// A placeholder becomes its value again: that is for the client only.
+    pub(super) restores: bool,
+}
+
+impl Edit {
+    pub(super) const fn new(range: Range<usize>, with: String) -> Self {
+        Self { range, with, is_json: false, restores: false }
+    }
+}
+
+/// Replacements, in order; they do not overlap.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Edits(Vec<Edit>);
+
+impl Edits {
+    /// Whatever the new replacement overlaps gives way to it, to the last byte.
+    pub(super) fn put(&mut self, mut edit: Edit) {
+        if edit.range.is_empty() {
+            return;
+        }
+        let range = &mut edit.range;
+        self.0.retain(|Edit { range: other, .. }| {
+            let apart = !overlap(other, range);
+            if !apart {
+                *range = range.start.min(other.start)..range.end.max(other.end);
+            }
+            apart
+        });
+        let at = self.0.partition_point(|other| other.range.start < edit.range.start);
+        self.0.insert(at, edit);
+    }
+
+    pub(super) fn is_free(&self, range: &Range<usize>) -> bool {
+        !self.0.iter().any(|edit| overlap(&edit.range, range))
+    }
+
+    /// What to replace in `range`, in places that count from its start. What began before it has been replaced
+    /// there; only its rest goes.
+    pub(super) fn within(&self, range: &Range<usize>) -> impl Iterator<Item = Edit> {
+        let first = self.0.partition_point(|edit| edit.range.end <= range.start);
+        let inside = self.0.iter().skip(first).take_while(|edit| edit.range.start < range.end);
+        inside.map(|edit| {
+            let start = edit.range.start.max(range.start).saturating_sub(range.start);
+            let end = edit.range.end.min(range.end).saturating_sub(range.start);
+            let begins = edit.range.start >= range.start;
+            Edit {
+                range: start..end,
+                with: if begins { edit.with.clone() } else { String::new() },
+                ..edit.clone()
+            }
+        })
+    }
+}
+
+fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
+    a.start < b.end && b.start < a.end
+}
