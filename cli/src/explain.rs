@@ -2,9 +2,11 @@
 //!
 //! Nothing is decided here. The configurations are the JSON that the filters get; who calls and whether they may is
 //! what [`consumer_auth::Config`] says, [`rules::mismatch`] and [`rules::decide`] are the code that model-router runs,
-//! and which limits apply is what token-limit says. So an explanation and the gateway cannot disagree.
+//! which limits apply is what token-limit says, and whether the cache is asked what response-cache's configuration says. So an explanation and the gateway cannot disagree.
 
+mod cache;
 mod caller;
+mod guard;
 mod json;
 mod level;
 mod limits;
@@ -19,19 +21,22 @@ use consumer_auth::ConsumerAuth;
 use model_router::config::Config;
 use model_router::request::RequestFacts;
 use model_router::{Allowed, ModelRouter, rules};
+use response_cache::ResponseCache;
 use sluice_core::config::RouteConfigs;
 use sluice_core::filter::Filter;
 use sluice_core::openai::error::Code;
 use sluice_core::when::Caller as Asker;
 use token_limit::TokenLimit;
 
+pub use cache::Cached;
 pub use caller::Caller;
+pub use guard::Check;
 pub use level::{Level, add_levels};
 pub use limits::Limit;
 pub use served::{Chain, Passed, Served, Step};
 
 use crate::gateway::{CheckOptions, Gateway};
-use crate::render::{self, Rendered, Rendering};
+use crate::render::{self, GUARD, Rendered, Rendering};
 
 /// The request in question.
 #[derive(Clone, Debug)]
@@ -71,7 +76,7 @@ impl Default for Question {
 }
 
 /// What would happen. Holds no secret; displays as text for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Explanation {
     /// Model as asked.
     pub model: String,
@@ -86,6 +91,10 @@ pub struct Explanation {
     pub served: Option<Served>,
     /// Every limit of the file, unless the request is refused before any is looked at.
     pub limits: Vec<Limit>,
+    /// Every check of the guard, unless the request is refused before any looks at it.
+    pub checks: Vec<Check>,
+    /// What the cache does, where there is one and the request gets as far.
+    pub cached: Option<Cached>,
 }
 
 /// An error of the gateway.
@@ -136,18 +145,29 @@ pub fn explain(
         explanation.refused = Some(Refused::new(Code::ModelNotAllowed, reason));
         explanation.served = None;
     }
-    if explanation.served.is_some() && !gateway.limits.is_empty() {
-        let rule = router.rules.get(explanation.passed.len());
-        let subject = limits::subject(question, &explanation.caller, rule, call.headers(&identity));
+    if explanation.served.is_none() {
+        return Ok(explanation);
+    }
+    let rule = router.rules.get(explanation.passed.len());
+    let headers = call.headers(&identity);
+    if !gateway.limits.is_empty() {
+        let subject = limits::subject(question, &explanation.caller, rule, headers.clone());
         explanation.limits = limits::look(&*config::<TokenLimit>(&rendered, options)?, &subject);
+    }
+    let guard = rendered.plugins.iter().find(|plugin| plugin.name == GUARD);
+    if let Some(guard) = guard {
+        explanation.checks = guard::look(&guard.config, question, &asker, rule)?;
+    }
+    if gateway.cache.is_some() {
+        let cache = config::<ResponseCache>(&rendered, options)?;
+        explanation.cached = Some(cache::look(&cache, question, &explanation.caller, rule, headers));
     }
     Ok(explanation)
 }
 
 fn refusal(question: &Question, caller: Caller, refused: Refused) -> Explanation {
     let model = question.model.clone();
-    let (passed, limits) = (Vec::new(), Vec::new());
-    Explanation { model, caller, refused: Some(refused), passed, served: None, limits }
+    Explanation { model, caller, refused: Some(refused), ..Explanation::default() }
 }
 
 /// What model-router does.
@@ -178,7 +198,7 @@ fn route(
     }
     let nobody = || Refused::new(Code::ModelNotFound, "no rule matches".to_owned());
     let refused = served.is_none().then(nobody);
-    Explanation { model: question.model.clone(), caller, refused, passed, served, limits: Vec::new() }
+    Explanation { model: question.model.clone(), caller, refused, passed, served, ..Explanation::default() }
 }
 
 /// A plugin's configuration, by way of the JSON that the filter would read.

@@ -233,3 +233,21 @@ fn a_renewed_certificate_or_key_has_another_digest() {
     assert_ne!(digest("AC", "BB"), old);
     assert_ne!(digest("AA", "BC"), old);
 }
+
+#[test]
+fn a_cache_is_asked_only_of_a_gateway_that_runs() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let yaml = format!("admin: {gone}\n{GOOD}");
+    let cached = format!("{yaml}cache: {{}}\n");
+    let directory = directory(&[("gateway.yaml", &yaml), ("cached.yaml", &cached), ("a.key", "sk-canary")]);
+    let want =
+        "sluice: the file has no `cache`; add the section, or name the file that the gateway runs with\n";
+    for subcommand in [&["cache", "stats"][..], &["cache", "clear", "--model", "x"]] {
+        assert_eq!(said(&sluice(directory.path(), subcommand)), (1, String::new(), want.to_owned()));
+    }
+    let (status, out, err) = said(&sluice(directory.path(), &["cache", "clear", "cached.yaml"]));
+    let want = format!("sluice: no gateway answers at {gone}, its `admin`; start it with `sluice run`\n");
+    assert_eq!((status, out.as_str(), err), (1, "", want));
+    let (status, ..) = said(&sluice(directory.path(), &["cache", "clear", "cached.yaml", "--consumer", ""]));
+    assert_eq!(status, 2, "no name is not everybody");
+}

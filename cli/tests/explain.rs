@@ -358,3 +358,91 @@ fn levels_come_from_the_running_gateway() {
     assert_eq!(explanation.to_json()["limits"][3]["level"]["resets_in_ms"], 61_000);
     assert_eq!(explanation.limits[0].level, None, "the gateway that runs does not know it");
 }
+
+const GUARDED: &str = "
+cache: {ttl: 30m, scope: tier, models: [gpt-4*]}
+guard:
+  checks:
+    - {name: banned, on: [request, response], keywords: [codename]}
+    - {name: pii, on: [request], when: {tier: gold}, detect: [email], action: mask}
+    - {name: mini, models: gpt-*-mini, regex: x, action: log}
+    - {name: long, when: {min_input_tokens: 500}, url: http://a/moderations}
+";
+
+fn guarded(question: &Question) -> Explanation {
+    explain(&gateway(&format!("{CONSUMERS}{GUARDED}")), question, &OPTIONS).unwrap()
+}
+
+fn of_app(model: &str, control: &str) -> Question {
+    let headers = [("x-team", "s"), ("cache-control", control)];
+    Question { key: Some("sk-app-0123456789abc".into()), ..ask(model, &headers) }
+}
+
+#[test]
+fn every_check_says_whether_it_applies_and_what_it_does() {
+    let explanation = guarded(&of_app("gpt-4o", ""));
+    let text = explanation.to_string();
+    let lines: Vec<&str> = text.lines().skip_while(|line| !line.contains("guard.checks")).collect();
+    assert_eq!(
+        lines,
+        [
+            "check   guard.checks[0] (banned): request and response by keywords, block",
+            "check   guard.checks[1] (pii): request by detect, mask",
+            "no      guard.checks[2] (mini): no glob in `models` matches the model",
+            "no      guard.checks[3] (long): about 10 input tokens are fewer than 500",
+            "cache   looked up for tier gold; kept for 30m",
+        ]
+    );
+    let json = explanation.to_json();
+    assert_eq!(
+        json["checks"][1],
+        json!({
+            "check": "guard.checks[1]", "name": "pii", "applies": true, "reason": null, "on": ["request"],
+            "by": "detect", "action": "mask",
+        })
+    );
+    assert_eq!((&json["checks"][3]["applies"], &json["checks"][3]["by"]), (&json!(false), &json!("service")));
+}
+
+#[test]
+fn the_cache_says_whether_it_is_asked_and_for_whom() {
+    let cache = |question: &Question| {
+        let text = guarded(question).to_string();
+        text.lines().find(|line| line.contains("cache")).unwrap_or_default().to_owned()
+    };
+    let to = |path: &str, question: Question| Question { path: path.into(), ..question };
+    let guest = Question { key: None, ..of_app("openai/gpt-4o", "") };
+    for (question, want) in [
+        (of_app("gpt-4o", "max-age=90"), "cache   looked up for tier gold, no older than 90s; kept for 30m"),
+        (
+            of_app("gpt-4o", "no-cache"),
+            "cache   not looked up, as the client wants a fresh answer; kept for 30m for tier gold",
+        ),
+        (of_app("gpt-4o", "no-store"), "no      cache: bypass; reason=no-store"),
+        (to("/v1/images/generations", of_app("gpt-4o", "")), "no      cache: bypass; reason=operation"),
+        (guest.clone(), "cache   looked up for consumer guest; kept for 30m"),
+        (Question { model: "openai/o1".into(), ..guest }, "no      cache: bypass; reason=model"),
+    ] {
+        assert_eq!(cache(&question), want, "{question:?}");
+    }
+    let json = guarded(&of_app("gpt-4o", "no-cache, max-age=5")).to_json();
+    assert_eq!(
+        json["cache"],
+        json!({
+            "looked_up": false, "kept": true, "bypass": null, "max_age_ms": 5000, "scope": "tier", "of": "gold",
+            "ttl_ms": 1_800_000,
+        })
+    );
+    let json = guarded(&of_app("gpt-4o", "no-store")).to_json();
+    assert_eq!((&json["cache"]["kept"], &json["cache"]["bypass"]), (&json!(false), &json!("no-store")));
+}
+
+#[test]
+fn without_cache_and_guard_nothing_is_said_of_them() {
+    for question in [ask("openai/gpt-4o", &[]), ask("o1", &[])] {
+        let json = answer(&question).to_json();
+        assert_eq!((&json["cache"], &json["checks"]), (&json!(null), &json!([])));
+    }
+    let refused = guarded(&of_app("nobody-serves-this", ""));
+    assert_eq!((refused.checks.len(), refused.cached), (0, None));
+}

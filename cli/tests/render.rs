@@ -1,4 +1,4 @@
-//! What limits, prices and redis become for Envoy.
+//! What limits, prices, redis, cache and guard become for Envoy.
 
 #![cfg(test)]
 
@@ -20,7 +20,9 @@ fn rendered(more: &str) -> Rendered {
     let yaml = format!(
         "providers: {{a: {{url: http://a/v1}}}}\nmodels: [{{match: '*', targets: [{{provider: a}}]}}]\n{more}"
     );
-    let options = CheckOptions { env: &|name| (name == "REDIS_PASSWORD").then(|| "sk-env".to_owned()) };
+    let options = CheckOptions {
+        env: &|name| matches!(name, "REDIS_PASSWORD" | "GUARD_KEY").then(|| "sk-env".to_owned()),
+    };
     let loaded = check(Path::new("gateway.yaml"), yaml.as_bytes(), &options);
     render(&loaded.gateway.unwrap_or_else(|| panic!("{}", loaded.report)), &rendering())
 }
@@ -136,4 +138,162 @@ fn a_password_stands_in_no_file_or_in_one_of_its_owner_alone() {
     let literal = clusters("username: ann, password: sk-literal");
     assert!(literal.text.contains("auth_password: {inline_string: sk-literal}"), "{}", literal.text);
     assert!(literal.text.contains("auth_username: {inline_string: ann}") && literal.secret);
+}
+
+const GUARD: &str = "guard: {checks: [{name: a, detect: [email]}]}\n";
+
+#[test]
+fn the_chain_is_the_same_whatever_of_it_is_used() {
+    let without = rendered("");
+    let names: Vec<&str> = without.plugins.iter().map(|plugin| plugin.name).collect();
+    assert_eq!(
+        names,
+        [
+            "ai-log",
+            "consumer-auth",
+            "model-router",
+            "token-limit",
+            "content-guard",
+            "response-cache",
+            "fallback",
+            "key-rotation",
+            "provider-adapter",
+        ]
+    );
+    for name in ["content-guard", "response-cache"] {
+        assert!(plugin(&without, name).is_null());
+        let text = file(&without, &format!("filters/{name}.yaml")).text;
+        assert!(text.contains("set_metadata") && !text.contains("wasm"), "{text}");
+    }
+    assert_eq!(file(&without, "listeners.yaml"), file(&rendered(GUARD), "listeners.yaml"));
+    let with = rendered("cache: {}");
+    assert_eq!(with.listener, without.listener, "only the listener for operators comes");
+    assert_eq!((without.listeners(), with.listeners()), (1, 2));
+}
+
+#[test]
+fn response_cache_gets_the_section_and_the_way_to_redis() {
+    let with = rendered(
+        "cache: {ttl: 2h, scope: everyone, models: [a*, b], max_entry: 2MiB, coalesce_streams: true, max_wait: 5s}\n\
+         redis: {url: redis://127.0.0.1, timeout: 20ms}",
+    );
+    let want = json!({
+        "ttl_ms": 7_200_000, "scope": "everyone", "models": ["a*", "b"], "max_entry_bytes": 2_097_152,
+        "memory_bytes": 67_108_864, "coalesce_streams": true, "max_wait_ms": 5000, "max_body_bytes": 33_554_432,
+        "redis": {"cluster": "sluice.redis", "timeout_ms": 20},
+    });
+    assert_eq!(*plugin(&with, "response-cache"), want);
+    let bridge = &with.bridge.as_ref().unwrap().plugin.config;
+    assert_eq!(bridge["max_reply_bytes"], (2 << 20) + (64 << 10), "an answer passes the bridge");
+    let small = rendered("cache: {max_entry: 1KiB}\nredis: {url: redis://127.0.0.1}");
+    assert_eq!(small.bridge.unwrap().plugin.config["max_reply_bytes"], 1 << 20);
+    assert_eq!(
+        *plugin(&rendered("cache: {}"), "response-cache").get("redis").unwrap_or(&Value::Null),
+        Value::Null
+    );
+}
+
+#[test]
+fn operators_have_a_listener_on_this_machine_alone() {
+    let with = rendered("cache: {}");
+    let operator = with.operator.as_ref().unwrap();
+    let mut config = operator.config.clone();
+    assert_eq!(config.as_object_mut().unwrap().shift_remove("operator"), Some(json!(true)));
+    assert_eq!(config, *plugin(&with, "response-cache"), "the same store");
+    let listeners = file(&with, "listeners.yaml").text;
+    let (_, own) = listeners.split_once("name: sluice.operator").unwrap();
+    assert!(own.contains("socket_address: {address: \"127.0.0.1\", port_value: 0}"), "{own}");
+    assert!(own.contains("root_id: response-cache") && own.contains("\"operator\": true"), "{own}");
+    assert!(rendered("").operator.is_none());
+}
+
+const SERVICES: &str = "guard:
+  on_error: allow
+  max_hold: 2s
+  checks:
+    - {name: words, on: request, keywords: [a, b], whole_words: true, models: 'x*', when: {has: [tools]}, action: mask}
+    - {name: ids, on: [response], regex: ['a\\b'], action: log}
+    - {name: openai, url: 'https://api.openai.com/v1/moderations', key: env:GUARD_KEY, model: omni, min_risk: high}
+    - {name: own, url: 'http://10.0.0.1:9200/check?v=1', protocol: generic, timeout: 90ms}
+    - {name: keys, detect: [api_key, jwt]}
+  refusal: {as: completion, message: No.}
+timeouts: {connect: 200ms}
+";
+
+#[test]
+fn content_guard_gets_every_check() {
+    let with = rendered(SERVICES);
+    let service = |at: usize| &plugin(&with, "content-guard")["checks"][at]["service"];
+    let clusters = [2, 3].map(|at| service(at)["cluster"].as_str().unwrap());
+    let both = ["request", "response"];
+    let want = json!({
+        "on_error": "allow", "max_body_bytes": 33_554_432, "max_hold_ms": 2000,
+        "checks": [
+            {
+                "name": "words", "on": ["request"], "models": ["x*"], "when": {"has": ["tools"]},
+                "keywords": ["a", "b"], "whole_words": true, "action": "mask",
+            },
+            {"name": "ids", "on": ["response"], "regex": ["a\\b"], "action": "log"},
+            {
+                "name": "openai", "on": both,
+                "service": {
+                    "cluster": clusters[0], "authority": "api.openai.com", "path": "/v1/moderations",
+                    "protocol": "openai", "timeout_ms": 500, "key": {"env": "GUARD_KEY"}, "model": "omni",
+                },
+                "min_risk": "high", "action": "block",
+            },
+            {
+                "name": "own", "on": both,
+                "service": {
+                    "cluster": clusters[1], "authority": "10.0.0.1:9200", "path": "/check?v=1",
+                    "protocol": "generic", "timeout_ms": 90,
+                },
+                "action": "block",
+            },
+            {"name": "keys", "on": both, "detect": ["api_key", "jwt"], "action": "block"},
+        ],
+        "refusal": {"as": "completion", "message": "No."},
+    });
+    assert_eq!(*plugin(&with, "content-guard"), want);
+}
+
+#[test]
+fn a_service_has_a_cluster_that_another_content_never_alters() {
+    let with = rendered(SERVICES);
+    let find = |rendered: &Rendered, name: &str| -> Value {
+        let own =
+            rendered.clusters.iter().find(|cluster| cluster.name.starts_with(&format!("guard.{name}.")));
+        own.unwrap().resource.clone()
+    };
+    let openai = find(&with, "openai");
+    assert_eq!((&openai["type"], &openai["connect_timeout"]), (&json!("STRICT_DNS"), &json!("0.2s")));
+    let tls = &openai["transport_socket"]["typed_config"];
+    assert_eq!(tls["sni"], "api.openai.com");
+    let validation = &tls["common_tls_context"]["validation_context"];
+    assert_eq!(validation["trusted_ca"]["filename"], "/ca.pem");
+    assert_eq!(validation["match_typed_subject_alt_names"][0]["matcher"]["exact"], "api.openai.com");
+    let own = find(&with, "own");
+    assert_eq!((&own["type"], &own["connect_timeout"]), (&json!("STATIC"), &json!("0.09s")));
+    assert_eq!(own["transport_socket"], Value::Null);
+    let moved = find(&rendered(&SERVICES.replace("10.0.0.1", "10.0.0.2")), "own");
+    assert_ne!(moved["name"], own["name"]);
+    let same = find(&rendered(&SERVICES.replace("v=1", "v=2")), "own");
+    assert_eq!(same["name"], own["name"], "what is asked for is no matter of the cluster");
+}
+
+#[test]
+fn a_key_of_a_service_stands_in_no_file_or_in_one_of_its_owner_alone() {
+    let guard = |key: &str| {
+        let yaml = format!("guard: {{checks: [{{name: a, url: 'http://a/moderations', {key}}}]}}\n");
+        let with = rendered(&yaml);
+        (file(&with, "filters/content-guard.yaml"), with.environment)
+    };
+    let (by_name, environment) = guard("key: env:GUARD_KEY");
+    assert!(by_name.text.contains("\"env\": \"GUARD_KEY\"") && !by_name.secret, "{}", by_name.text);
+    assert!(by_name.text.contains("host_env_keys: [GUARD_KEY]"), "{}", by_name.text);
+    assert_eq!(environment, ["GUARD_KEY"]);
+    for literal in ["key: sk-literal-0123456789", "headers: {x-key: sk-literal-0123456789}"] {
+        let (file, environment) = guard(literal);
+        assert!(file.secret && file.text.contains("sk-literal-0123456789") && environment.is_empty());
+    }
 }

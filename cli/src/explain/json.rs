@@ -1,8 +1,10 @@
 //! An explanation as JSON for programs.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
-use super::{Chain, Explanation, Level, Limit, Passed, Refused, Served, Step};
+use super::{Cached, Chain, Check, Explanation, Level, Limit, Passed, Refused, Served, Step};
 
 impl Explanation {
     /// The explanation as one JSON object.
@@ -20,9 +22,43 @@ impl Explanation {
             "not_matched": self.passed.iter().map(passed).collect::<Vec<_>>(),
             "served": self.served.as_ref().map(Served::to_json),
             "limits": self.limits.iter().map(Limit::to_json).collect::<Vec<_>>(),
+            "checks": self.checks.iter().map(Check::to_json).collect::<Vec<_>>(),
+            "cache": self.cached.as_ref().map(Cached::to_json),
             "error": self.refused.as_ref().map(refused),
         })
     }
+}
+
+impl Check {
+    fn to_json(&self) -> Value {
+        json!({
+            "check": self.check,
+            "name": self.name,
+            "applies": self.outside.is_none(),
+            "reason": self.outside,
+            "on": self.on,
+            "by": self.by,
+            "action": self.action,
+        })
+    }
+}
+
+impl Cached {
+    fn to_json(&self) -> Value {
+        json!({
+            "looked_up": self.bypass.is_none() && !self.refresh,
+            "kept": self.bypass.is_none(),
+            "bypass": self.bypass,
+            "max_age_ms": self.max_age.map(millis),
+            "scope": self.scope,
+            "of": self.of,
+            "ttl_ms": millis(self.ttl),
+        })
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Limit {
@@ -42,7 +78,7 @@ impl Limit {
             "reason": self.outside,
             "measure": self.measure,
             "most": self.most,
-            "per_ms": self.per.map(|per| u64::try_from(per.as_millis()).unwrap_or(u64::MAX)),
+            "per_ms": self.per.map(millis),
             "terminal": self.terminal,
             "bucket": bucket,
             "level": self.level.as_ref().map(level),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::Number;
 
-use super::{Chain, Explanation, Level, Limit, Passed, Refused, Served, Step};
+use super::{Cached, Chain, Check, Explanation, Level, Limit, Passed, Refused, Served, Step};
 use crate::file::show_duration;
 
 impl fmt::Display for Explanation {
@@ -18,7 +18,43 @@ impl fmt::Display for Explanation {
             writeln!(f, "answer  {status} {code}: {reason}")?;
         }
         self.served.as_ref().map_or(Ok(()), |served| write!(f, "{served}"))?;
-        self.limits.iter().try_for_each(|limit| write!(f, "{limit}"))
+        self.limits.iter().try_for_each(|limit| write!(f, "{limit}"))?;
+        self.checks.iter().try_for_each(|check| write!(f, "{check}"))?;
+        self.cached.as_ref().map_or(Ok(()), |cached| write!(f, "{cached}"))
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { check, name, by, action, .. } = self;
+        if let Some(why) = &self.outside {
+            return writeln!(f, "no      {check} ({name}): {why}");
+        }
+        writeln!(f, "check   {check} ({name}): {} by {by}, {action}", self.on.join(" and "))
+    }
+}
+
+impl fmt::Display for Cached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(reason) = self.bypass {
+            return writeln!(f, "no      cache: bypass; reason={reason}");
+        }
+        let whose = match &self.of {
+            Some(of) => format!("{} {of}", self.scope),
+            None => self.scope.to_owned(),
+        };
+        let ttl = show_duration(self.ttl);
+        match (self.refresh, self.max_age) {
+            (true, _) => writeln!(
+                f,
+                "cache   not looked up, as the client wants a fresh answer; kept for {ttl} for {whose}"
+            ),
+            (false, Some(age)) => {
+                let age = show_duration(age);
+                writeln!(f, "cache   looked up for {whose}, no older than {age}; kept for {ttl}")
+            }
+            (false, None) => writeln!(f, "cache   looked up for {whose}; kept for {ttl}"),
+        }
     }
 }
 

@@ -46,7 +46,7 @@ pub struct Plugin {
 }
 
 /// Plugins that are there only where the gateway has a use for them; their places in the chain are always kept.
-pub(super) const OPTIONAL: [&str; 3] = [TokenLimit::NAME, guard::NAME, ResponseCache::NAME];
+pub(super) const OPTIONAL: [&str; 3] = [TokenLimit::NAME, guard::GUARD, ResponseCache::NAME];
 
 /// The plugins in the order that requests pass them. `clusters` names the cluster of each target of each rule,
 /// `services` are those of the guard.
@@ -63,7 +63,7 @@ pub(super) fn plugins(gateway: &Gateway, clusters: &[Vec<String>], services: &[C
         plugin(ModelRouter::NAME, Stage::Gateway, model_router(gateway, clusters), false),
         plugin(TokenLimit::NAME, Stage::Gateway, limits::token_limit(gateway), false),
         plugin(
-            guard::NAME,
+            guard::GUARD,
             Stage::Gateway,
             guard::content_guard(gateway, services),
             guard::has_secrets_in_it(gateway),

@@ -12,7 +12,7 @@ use super::{Rendering, millis, seconds};
 use crate::gateway::{Check, Finder, Gateway, Guard, Host, Scheme, Service};
 
 /// The plugin.
-pub(super) const NAME: &str = "content-guard";
+pub const GUARD: &str = "content-guard";
 
 /// The plugin's own JSON; `null` without a guard. `clusters` are those of [`clusters`].
 pub(super) fn content_guard(gateway: &Gateway, clusters: &[Cluster]) -> Value {

@@ -34,6 +34,7 @@ pub use cache::OPERATOR;
 pub use clusters::Cluster;
 pub use files::{File, write};
 pub use filters::{Plugin, Stage};
+pub use guard::GUARD;
 pub use redis::Bridge;
 
 use crate::gateway::{Gateway, Hop};

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::checked;
 
 /// Pieces that files are made of, and that break them.
-const PIECES: [&str; 54] = [
+const PIECES: [&str; 62] = [
     "providers:",
     "models:",
     "listen:",
@@ -25,6 +25,14 @@ const PIECES: [&str; 54] = [
     "limits:",
     "prices:",
     "redis:",
+    "cache:",
+    "guard:",
+    "checks",
+    "keywords",
+    "regex",
+    "detect",
+    "refusal",
+    "scope",
     "cost_usd",
     "per",
     "1m",

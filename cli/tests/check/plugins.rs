@@ -228,6 +228,94 @@ fn limits_that_the_check_takes_token_limit_takes() {
     assert!(good.get() >= GOOD, "{} good files", good.get());
 }
 
+/// A cache of which little is wrong.
+fn cache() -> impl Strategy<Value = Value> {
+    let scope = proptest::sample::select(vec!["consumer", "tier", "everyone"]);
+    let models = proptest::option::of(proptest::collection::vec(text("[a-c*?/é\\[]{1,6}"), 1..3));
+    let sizes = (1_u64..70_000, 1_u64..70_000);
+    (scope, models, sizes, 1_u64..10_000, 1_u64..700_000, proptest::bool::ANY).prop_map(
+        |(scope, models, (entry, memory), hours, wait, streams)| {
+            let mut cache = json!({
+                "ttl": format!("{hours}h"), "scope": scope, "max_entry": format!("{entry}KiB"),
+                "memory": format!("{memory}MiB"), "max_wait": format!("{wait}ms"), "coalesce_streams": streams,
+            });
+            if let Some(models) = models {
+                cache["models"] = models.into();
+            }
+            cache
+        },
+    )
+}
+
+/// A check of which little is wrong.
+fn check() -> impl Strategy<Value = Value> {
+    let words = || proptest::collection::vec(text("[a-zäß中ｗ -]{1,12}|[ -~é]{1,300}"), 1..4);
+    let regexes =
+        proptest::collection::vec(text("[a-c.*+?|()\\[\\]^$0-9{},-]{1,9}|\\(\\?i\\)é|\\\\[dwbsSpn]+x"), 1..3);
+    let detect = proptest::sample::subsequence(
+        vec!["email", "phone", "card", "cn_id", "api_key", "jwt", "private_key"],
+        1..=7,
+    );
+    let url = "http://[a-z0-9.-]{1,9}(:[0-9]{1,5})?(/[!-~]{0,9})?|https://\\[::1\\]/moderations";
+    let headers = proptest::collection::btree_map(header_name(), text("[ -~é]{1,9}|env:KEY_1"), 0..2);
+    let key = proptest::option::of(text("env:KEY_1|sk-[ -~é]{0,9}"));
+    let generic =
+        (proptest::bool::ANY, 1_u64..31_000, proptest::sample::select(vec!["low", "medium", "high"]));
+    let service = (url, headers, key, generic).prop_map(|(url, headers, key, (generic, timeout, risk))| {
+        let mut service = json!({
+            "url": url, "headers": headers, "timeout": format!("{timeout}ms"), "min_risk": risk,
+            "protocol": if generic { "generic" } else { "openai" },
+        });
+        if let Some(key) = key {
+            service["key"] = key;
+        }
+        if !generic {
+            service["model"] = "omni".into();
+        }
+        service
+    });
+    let finder = prop_oneof![
+        (words(), proptest::bool::ANY)
+            .prop_map(|(words, whole)| json!({"keywords": words, "whole_words": whole})),
+        regexes.prop_map(|regexes| json!({"regex": regexes})),
+        detect.prop_map(|detect| json!({"detect": detect})),
+        service,
+    ];
+    let action = proptest::sample::select(vec!["block", "mask", "log"]);
+    let on = proptest::sample::subsequence(vec!["request", "response"], 1..=2);
+    (text("[a-zA-Z0-9_-]{1,66}"), on, action, finder).prop_map(|(name, on, action, mut check)| {
+        check["name"] = name;
+        check["on"] = on.into();
+        check["action"] = action.into();
+        check
+    })
+}
+
+/// [`checked`] holds the plugins to it.
+#[test]
+fn caches_and_guards_that_the_check_takes_their_plugins_take() {
+    let (caches, guards) = (Cell::new(0_u32), Cell::new(0_u32));
+    let base = json!({
+        "providers": {"a": {"url": "http://a/v1"}}, "models": [{"match": "*", "targets": [{"provider": "a"}]}],
+        "redis": {"url": "redis://a"},
+    });
+    let look = |(cache, checks, message, hold): (Value, Vec<Value>, Value, u64)| {
+        let mut file = base.clone();
+        file["cache"] = cache;
+        caches.set(caches.get() + u32::from(checked(file.to_string().as_bytes()).0.is_some()));
+        let mut file = base.clone();
+        file["guard"] =
+            json!({"checks": checks, "max_hold": format!("{hold}ms"), "refusal": {"message": message}});
+        guards.set(guards.get() + u32::from(checked(file.to_string().as_bytes()).0.is_some()));
+        Ok(())
+    };
+    let checks = proptest::collection::vec(check(), 1..3);
+    TestRunner::new(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })
+        .run(&(cache(), checks, text("[ -~é]{1,500}"), 1_u64..31_000), look)
+        .unwrap();
+    assert!(caches.get() >= GOOD && guards.get() >= GOOD, "{} caches, {} guards", caches.get(), guards.get());
+}
+
 fn file() -> impl Strategy<Value = Value> {
     let retry = (1_u32..=100, 1_u32..=1000, proptest::collection::vec(300_u16..=600, 0..3));
     let hold = (proptest::sample::select(vec!["first_content", "headers"]), 1_u32..=60, 1_u32..=65536);
@@ -280,6 +368,11 @@ fn every_plugin_takes_every_bound() {
         "limits: [{name: a, cost_usd: 0.000000001, per: 1s}, {name: b, cost_usd: 9000000, per: 1s, models: x}]\n\
          prices: {a: {input: 0.000001, cached: 0, output: 1000000}, '*': {input: 0, output: 1}}",
         "limits: [{name: a, requests: 1, per: 1s}]\nredis: {url: redis://a, timeout: 1ms}",
+        "cache: {ttl: 1s, max_entry: 1KiB, memory: 1MiB, max_wait: 10ms}",
+        "cache: {ttl: 366d, max_entry: 64MiB, memory: 16GiB, max_wait: 10m, coalesce_streams: true}",
+        "cache: {}\nredis: {url: redis://a, timeout: 5s}",
+        "max_request_body: 1KiB\nguard: {max_hold: 10ms, checks: [{name: a, url: 'http://a', protocol: generic, timeout: 1ms}]}",
+        "max_request_body: 1GiB\nguard: {max_hold: 30s, checks: [{name: a, url: 'http://a', protocol: generic, timeout: 30s}]}",
         "limits: [{name: a, requests: 1, per: 1s}]\nredis: {url: [rediss://a, rediss://b], cluster: true, timeout: 5s}",
     ] {
         let file = format!(

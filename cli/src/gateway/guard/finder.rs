@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use regex::Regex;
+use regex::bytes::{Regex, RegexBuilder};
 use sluice_core::detect::{Detector, Form, fold};
 
 use super::{Action, Contract, Finder, service};
-use crate::file::{Cursor, Fields};
+use crate::file::{Cursor, Fields, show_size};
 use crate::gateway::Sources;
 use crate::gateway::line::yes_or_no;
 
@@ -22,8 +22,10 @@ const DETECTORS: [Detector; 7] = [
     Detector::Jwt,
     Detector::PrivateKey,
 ];
-/// Longest keyword in characters: a stream holds back as much as the longest of them.
-const MAX_KEYWORD: usize = 200;
+/// Longest keyword in bytes, as content-guard has it: a stream holds back as much as the longest of them.
+const MAX_KEYWORD: usize = 256;
+/// Memory that an expression may take once it is compiled, in bytes, as content-guard has it.
+const MAX_REGEX: u64 = 1 << 20;
 
 /// Reads the fields that belong to it.
 pub(super) fn read(fields: &mut Fields<'_>, sources: &Sources<'_>) -> Option<Finder> {
@@ -96,9 +98,8 @@ fn words(at: &Cursor<'_>) -> Option<Vec<String>> {
 
 fn word(at: &Cursor<'_>) -> Option<String> {
     let text = at.text("a word or a phrase")?.trim();
-    if text.chars().count() > MAX_KEYWORD {
-        return at
-            .refuse(format!("has more than {MAX_KEYWORD} characters; write a part of it that says enough"));
+    if text.len() > MAX_KEYWORD {
+        return at.refuse(format!("is longer than {MAX_KEYWORD} bytes; write a part of it that says enough"));
     }
     if folded(text).trim().is_empty() {
         return at
@@ -119,10 +120,14 @@ fn expressions(at: &Cursor<'_>) -> Option<Vec<String>> {
 /// Compiled as content-guard does. The reason is the last line of the parser's: the others repeat the expression.
 fn expression(at: &Cursor<'_>) -> Option<String> {
     let text = at.text("a regular expression")?;
-    match Regex::new(text) {
-        Ok(regex) if regex.is_match("") => at
+    match compile(text, true).or_else(|_| compile(text, false)) {
+        Ok(regex) if regex.is_match(b"") => at
             .refuse("matches where nothing stands, so it finds everything; write one that needs a character"),
         Ok(_) => Some(text.to_owned()),
+        Err(regex::Error::CompiledTooBig(_)) => at.refuse(format!(
+            "takes more than {} once it is compiled; write one with smaller repetitions",
+            show_size(MAX_REGEX)
+        )),
         Err(error) => {
             let error = error.to_string();
             let why =
@@ -132,6 +137,12 @@ fn expression(at: &Cursor<'_>) -> Option<String> {
             ))
         }
     }
+}
+
+/// One that needs tables of Unicode (`\d`, `(?i)`), which the modules have not, is over ASCII.
+fn compile(text: &str, unicode: bool) -> Result<Regex, regex::Error> {
+    let size = usize::try_from(MAX_REGEX).unwrap_or(usize::MAX);
+    RegexBuilder::new(text).unicode(unicode).size_limit(size).dfa_size_limit(size).build()
 }
 
 fn detectors(at: &Cursor<'_>) -> Option<Vec<Detector>> {

@@ -24,6 +24,8 @@ fn scope(at: &Cursor<'_>, cache: &Cache, gateway: &Gateway) {
     if cache.scope != Scope::Everyone && nobody {
         at.warn("sets nobody apart, as there are no `consumers`: all share answers; add consumers or write everyone");
     } else if cache.scope == Scope::Tier && gateway.consumers.iter().all(|consumer| consumer.tier.is_none()) {
-        at.warn("sets nobody apart, as no consumer has a tier; give them one, or write consumer or everyone");
+        at.warn(
+            "is as consumer, as no consumer has a tier to share answers in; give them one, or write consumer",
+        );
     }
 }
