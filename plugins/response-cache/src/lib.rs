@@ -30,6 +30,7 @@ mod phase;
 mod question;
 mod recording;
 pub mod replay;
+mod search;
 pub mod store;
 mod worker;
 

@@ -7,7 +7,7 @@ use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter as _, Ho
 use sluice_core::redis::Call;
 
 use crate::ResponseCache;
-use crate::config::{Config, Store};
+use crate::config::Store;
 use crate::entry::Entry;
 use crate::fetch::Fetch;
 use crate::flight::{News, Seat};
@@ -15,12 +15,8 @@ use crate::hit;
 use crate::label::Label;
 use crate::operator::Order;
 use crate::question::{Bypass, Head, Question};
+use crate::search::Search;
 use crate::worker::{Found, LEASE_MS};
-
-/// Pauses between two questions to Redis whether another gateway's answer is there, in milliseconds: each is longer than
-/// the one before by the first, up to the last.
-const FIRST_PAUSE_MS: u64 = 50;
-const LAST_PAUSE_MS: u64 = 250;
 
 /// How far a request is.
 #[derive(Debug, Default)]
@@ -40,27 +36,6 @@ pub(crate) enum Phase {
     Fetching(Box<Fetch>),
     /// An operator's order is carried out.
     Operating(Order),
-}
-
-/// A question that this request is to find an answer to.
-#[derive(Debug)]
-pub(crate) struct Search {
-    pub(crate) question: Question,
-    /// Names the request in Redis; empty where answers are kept in memory.
-    pub(crate) token: String,
-    /// How often somebody else had the lock.
-    polls: u64,
-    /// The entry itself is wanted, not the lock alone.
-    lookup: bool,
-    /// Why what was found does not do.
-    reason: Option<&'static str>,
-}
-
-impl Search {
-    fn new(config: &Config, question: Question, reason: Option<&'static str>) -> Self {
-        let token = config.redis().map(crate::worker::Worker::new_token).unwrap_or_default();
-        Self { question, token, polls: 0, lookup: true, reason }
-    }
 }
 
 impl ResponseCache {
@@ -141,20 +116,6 @@ impl ResponseCache {
         self.fetch(host, search, false)
     }
 
-    fn ask(&mut self, host: &mut dyn Host, search: Search) -> Next {
-        let config = Rc::clone(&self.config);
-        let call = config
-            .redis()
-            .and_then(|worker| worker.acquire(host, &search.question.key, &search.token, search.lookup).ok());
-        match call {
-            Some(call) => {
-                self.phase = Phase::Asking { search, call };
-                Next::Wait
-            }
-            None => self.fetch(host, Search { reason: Some("redis"), ..search }, false),
-        }
-    }
-
     /// A callout of this stream has ended.
     pub(crate) fn answered(
         &mut self,
@@ -180,43 +141,6 @@ impl ResponseCache {
                 None
             }
         }
-    }
-
-    /// Redis has answered.
-    fn found(&mut self, host: &mut dyn Host, search: Search, found: Found) -> Next {
-        match found {
-            Found::Entry(entry) => self.found_entry(host, search, &Rc::from(entry)),
-            Found::Stale if search.lookup => self.ask(host, Search { lookup: false, ..search }),
-            Found::Leader => self.fetch(host, search, true),
-            Found::Wait if search.question.follows => self.poll(host, search),
-            Found::Wait => self.fetch(host, search, false),
-            Found::Stale | Found::Again(_) | Found::Failed => {
-                self.release(host, &search); // it may be ours without our knowing
-                self.fetch(host, Search { reason: Some("redis"), ..search }, false)
-            }
-        }
-    }
-
-    fn found_entry(&mut self, host: &mut dyn Host, search: Search, entry: &Rc<Entry>) -> Next {
-        let reply = hit::reply(host, &search.question, entry, search.polls > 0);
-        if let Err(reason @ "max-age") = reply {
-            return self.ask(host, Search { lookup: false, reason: Some(reason), ..search });
-        }
-        self.land(host, entry);
-        self.leave(host);
-        reply.unwrap_or_else(|reason| self.fetch(host, Search { reason: Some(reason), ..search }, false))
-    }
-
-    /// Somebody else has the lock: asks again after a pause.
-    fn poll(&mut self, host: &mut dyn Host, search: Search) -> Next {
-        let left_ms = search.question.left_ms(&self.config, host.now_ms());
-        if left_ms == 0 {
-            return self.fetch(host, Search { reason: Some("max-wait"), ..search }, false);
-        }
-        let polls = search.polls.saturating_add(1);
-        host.wake_after(FIRST_PAUSE_MS.saturating_mul(polls).min(LAST_PAUSE_MS).min(left_ms));
-        self.phase = Phase::Polling(Search { polls, lookup: true, ..search });
-        Next::Wait
     }
 
     /// The time that somebody asked for has come.
@@ -270,7 +194,7 @@ impl ResponseCache {
     }
 
     /// Lets the request go to the provider; `locked` if no other gateway does the same.
-    fn fetch(&mut self, host: &mut dyn Host, search: Search, locked: bool) -> Next {
+    pub(crate) fn fetch(&mut self, host: &mut dyn Host, search: Search, locked: bool) -> Next {
         let label = Label::Miss(search.reason);
         label.publish(host);
         self.label = Some(label);
@@ -304,12 +228,6 @@ impl ResponseCache {
         if let Some(key) = self.seat.take() {
             let next = self.config.flights.borrow_mut().leave(key, host.stream());
             next.into_iter().for_each(|stream| host.hasten(stream));
-        }
-    }
-
-    pub(crate) fn release(&self, host: &mut dyn Host, search: &Search) {
-        if let Some(worker) = self.config.redis() {
-            worker.release(host, &search.question.key, &search.token);
         }
     }
 

@@ -231,7 +231,7 @@ impl Bed {
 
     /// Wakes those of `clients` who are to be woken now; how many those are.
     pub(super) fn wake_hastened(&mut self, clients: &mut [Client]) -> usize {
-        let mut woken = 0;
+        let mut woken: usize = 0;
         while !self.host.hastened.is_empty() {
             for stream in std::mem::take(&mut self.host.hastened) {
                 let waiting = clients.iter_mut().find(|client| client.own.stream == stream.0);
