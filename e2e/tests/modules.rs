@@ -189,6 +189,19 @@ fn provider_adapter_alone_asks_for_usage_and_takes_it_out() {
 }
 
 #[test]
+fn response_cache_alone_answers_again() {
+    let a = Upstream::start("a");
+    let gateway = vec![filter("response-cache", &json!({"scope": "everyone"}))];
+    let envoy = Envoy::start(&config(gateway, vec![], &[&a], false));
+    for stream in [true, false] {
+        let replies = [ask(&envoy, "m", stream), ask(&envoy, "m", stream)];
+        assert_eq!(replies[1].header("x-ai-cache"), Some("hit"), "{}", replies[1].text());
+        assert!(!stream || replies[0].body == replies[1].body, "{}", replies[1].text());
+    }
+    assert_eq!(a.requests().len(), 1, "a stream is given as a document, too");
+}
+
+#[test]
 fn a_bad_configuration_is_refused_in_words() {
     for (plugin, config_json, word) in [
         ("ai-log", json!({"colour": 1}), "colour"),
@@ -225,6 +238,8 @@ fn a_bad_configuration_is_refused_in_words() {
         ),
         ("token-limit", json!({"limits": [{"name": "a", "requests": 1}]}), "limits[0].per_ms"),
         ("token-limit", json!({"limits": [{"name": "a", "in_flight": 1, "by": ["sk-canary"]}]}), "by[0]"),
+        ("response-cache", json!({"scope": "team"}), "scope"),
+        ("response-cache", json!({"ttl_ms": 10}), "ttl_ms"),
     ] {
         let text = validate(&config(vec![filter(plugin, &config_json)], vec![], &[], false));
         assert!(text.contains(word), "{plugin}: {word:?} is not in {text}");
@@ -251,6 +266,7 @@ fn modules_name_only_what_stock_envoy_offers() {
         "consumer-auth",
         "model-router",
         "token-limit",
+        "response-cache",
         "fallback",
         "key-rotation",
         "provider-adapter",

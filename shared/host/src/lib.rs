@@ -44,7 +44,7 @@ macro_rules! register {
     ($($filter:ty),* $(,)? $(; network: $($network:ty),+ $(,)?)?) => {
         #[cfg(sluice_module)]
         #[allow(unsafe_code, missing_docs, unreachable_pub, reason = "an entry point has a fixed name")]
-        mod entry {
+        mod module_entry_point {
             use super::*;
 
             const NAMES: &[&str] = &[
