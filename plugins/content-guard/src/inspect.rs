@@ -1,0 +1,195 @@
+//! Runs the local checks over a whole body, masks what they find, and cuts the rest into pieces for services.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use sluice_core::detect::Form;
+
+use crate::config::{Action, Config, Direction};
+use crate::local::Finding;
+use crate::mask::{Document, Passage, Vault};
+use crate::scope::Applied;
+use crate::services::{Opinion, Risk};
+use crate::verdict::Verdict;
+
+/// Text that a service is shown at once, in bytes, and how much of it is shown again with the next piece.
+const PIECE_BYTES: usize = 16 * 1024;
+const OVERLAP_BYTES: usize = 256;
+
+/// Pieces of one body: more would make one request a flood for the service.
+const MAX_PIECES: usize = 2048;
+
+/// What the local checks say of a body.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// For the record.
+    pub(crate) verdicts: Vec<Verdict>,
+    /// A check blocks.
+    pub(crate) is_blocked: bool,
+    masks: Vec<Mask>,
+}
+
+/// A range of a passage that is to be replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mask {
+    passage: usize,
+    range: Range<usize>,
+    label: String,
+    with: Option<String>, // none: a placeholder
+}
+
+/// Where a piece of text stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    passage: usize,
+    range: Range<usize>,
+    is_whole: bool, // the passage is one piece
+}
+
+/// Looks through all passages of `document`.
+pub(crate) fn find(
+    config: &Config,
+    applied: &Applied,
+    direction: Direction,
+    document: &Document,
+) -> Findings {
+    let mut findings = Findings::default();
+    let mut counts: BTreeMap<(usize, &'static str), u64> = BTreeMap::new();
+    for (number, passage) in document.passages().iter().enumerate() {
+        for finding in of_passage(config, applied, passage) {
+            let Some(check) = config.checks.get(finding.check) else { continue };
+            let count = counts.entry((finding.check, finding.category)).or_default();
+            *count = count.saturating_add(1);
+            findings.is_blocked |= check.action == Action::Block;
+            if check.action == Action::Mask {
+                let label = label(&check.name, finding.category);
+                let mask = Mask { passage: number, range: finding.range, label, with: None };
+                findings.masks.push(mask);
+            }
+        }
+    }
+    let verdict = |((check, category), count): ((usize, &str), u64)| {
+        let check = config.checks.get(check)?;
+        let verdict = Verdict::new(&check.name, direction, category, Risk::High, check.action.name());
+        Some(Verdict { count, ..verdict })
+    };
+    findings.verdicts = counts.into_iter().filter_map(verdict).collect();
+    findings
+}
+
+/// What is found in the passage as a whole, and what only shows in one of its parts.
+fn of_passage(config: &Config, applied: &Applied, passage: &Passage) -> Vec<Finding> {
+    let find = |text: &str| config.local.find(&applied.local, Form::Plain, text, 0);
+    let mut found = find(&passage.text);
+    if passage.parts.len() < 2 {
+        return found;
+    }
+    for part in &passage.parts {
+        for finding in find(passage.text.get(part.clone()).unwrap_or_default()) {
+            let range =
+                finding.range.start.saturating_add(part.start)..finding.range.end.saturating_add(part.start);
+            let known = |known: &Finding| known.check == finding.check && overlap(&known.range, &range);
+            if !found.iter().any(known) {
+                found.push(Finding { range, ..finding });
+            }
+        }
+    }
+    found
+}
+
+fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
+    a.start < b.end && b.start < a.end
+}
+
+/// What a placeholder is called: by what it stands for where that is a kind of data, else by who wants it masked.
+pub(crate) fn label(check: &str, category: &str) -> String {
+    let name = if matches!(category, "keyword" | "regex" | "service") { check } else { category };
+    name.to_owned()
+}
+
+impl Findings {
+    /// Replaces what is to be masked.
+    pub(crate) fn mask(self, direction: Direction, document: &mut Document, vault: &mut Vault) {
+        mask(self.masks, direction, document, vault);
+    }
+}
+
+/// Replaces `masks`; where several overlap, all that they cover gives way to one placeholder.
+pub(crate) fn mask(mut masks: Vec<Mask>, direction: Direction, document: &mut Document, vault: &mut Vault) {
+    masks.sort_by_key(|mask| (mask.passage, mask.range.start));
+    let mut united: Vec<Mask> = Vec::with_capacity(masks.len());
+    for mask in masks {
+        match united.last_mut() {
+            Some(last) if last.passage == mask.passage && overlap(&last.range, &mask.range) => {
+                last.range.end = last.range.end.max(mask.range.end);
+                last.with = None;
+            }
+            _ => united.push(mask),
+        }
+    }
+    for Mask { passage, range, label, with } in united {
+        let passages = document.passages();
+        let Some(value) = passages.get(passage).and_then(|passage| passage.text.get(range.clone())) else {
+            continue;
+        };
+        let with = with.unwrap_or_else(|| match direction {
+            Direction::Request => vault.placeholder(&label, value),
+            Direction::Response => vault.stand_in(&label, value),
+        });
+        document.replace(passage, range, &with);
+    }
+}
+
+/// The passages in pieces, `None` if there are too many.
+pub(crate) fn pieces(document: &Document) -> Option<Vec<(Place, String)>> {
+    let mut pieces = Vec::new();
+    for (number, passage) in document.passages().iter().enumerate() {
+        if passage.text.trim().is_empty() {
+            continue;
+        }
+        let ranges = cut(&passage.text);
+        let is_whole = ranges.len() == 1;
+        for range in ranges {
+            let text = passage.text.get(range.clone()).unwrap_or_default().to_owned();
+            pieces.push((Place { passage: number, range, is_whole }, text));
+        }
+        if pieces.len() > MAX_PIECES {
+            return None;
+        }
+    }
+    Some(pieces)
+}
+
+/// Ranges that cover `text`, each but the last overlapping the next.
+fn cut(text: &str) -> Vec<Range<usize>> {
+    let (mut ranges, mut start) = (Vec::new(), 0_usize);
+    loop {
+        let end = text.floor_char_boundary(start.saturating_add(PIECE_BYTES).min(text.len()));
+        ranges.push(start..end);
+        if end >= text.len() {
+            return ranges;
+        }
+        start = text.floor_char_boundary(end.saturating_sub(OVERLAP_BYTES));
+    }
+}
+
+/// What becomes of a piece in the opinion of a service: no more than its check's action, and no less than it asks for.
+pub(crate) fn weigh(config: &Config, check: usize, opinion: &Opinion) -> Option<Action> {
+    let allowed = config.checks.get(check)?.action;
+    opinion.action.map(|action| action.min(allowed))
+}
+
+impl Mask {
+    /// What a service wants written in the place of a piece. Of a passage in several pieces, each overlapping the next,
+    /// the piece gives way to a placeholder.
+    pub(crate) fn of_opinion(
+        config: &Config,
+        check: usize,
+        place: Place,
+        replacement: Option<String>,
+    ) -> Self {
+        let name = config.checks.get(check).map_or("", |check| check.name.as_str());
+        let Place { passage, range, is_whole } = place;
+        Self { passage, range, label: name.to_owned(), with: replacement.filter(|_| is_whole) }
+    }
+}
