@@ -8,6 +8,7 @@ sluice_host::register!(
     consumer_auth::ConsumerAuth,
     model_router::ModelRouter,
     token_limit::TokenLimit,
+    content_guard::ContentGuard,
     response_cache::ResponseCache,
     fallback::Fallback,
     key_rotation::KeyRotation,
