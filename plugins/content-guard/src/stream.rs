@@ -9,20 +9,18 @@ mod channel;
 mod edits;
 mod held;
 mod shown;
+mod terms;
 mod windows;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::mem;
-use std::ops::Range;
 
-use sluice_core::detect::Form;
 use sluice_core::sse::{MAX_EVENT_BYTES, Piece, Splitter};
-
-use crate::mask::Vault;
 
 use channel::Channel;
 use held::{Bit, Held};
 pub use shown::Shown;
+pub use terms::{Act, Answer, Ask, Checks, Finding, Setup, State, Step};
 use windows::Windows;
 
 /// Text of deltas that is kept back, in bytes; with more of it a stream counts as unreadable.
@@ -37,114 +35,13 @@ const WHOLE: &str = "whole/";
 /// Channels of one answer: choices, tool calls, blocks.
 const MAX_CHANNELS: usize = 4096;
 
-/// The local checks of an answer. Both look at `text` from `from` on; what stands before is context.
-pub trait Checks {
-    /// Everything that is found.
-    fn find(&self, form: Form, text: &str, from: usize) -> Vec<Finding>;
-
-    /// Up to where no finding can change or begin any more, and from where on the text is still needed.
-    fn settled(&self, form: Form, text: &str, from: usize) -> (usize, usize);
-}
-
-/// Something that a local check found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// Where, in bytes of the text; without meaning in a [`Step`].
-    pub range: Range<usize>,
-    /// Which check.
-    pub check: usize,
-    /// What it is.
-    pub category: String,
-    /// What its stand-in is called.
-    pub label: String,
-    /// What is to be done about it.
-    pub act: Act,
-}
-
-/// What is done about a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Act {
-    /// It is recorded.
-    Log,
-    /// It is replaced.
-    Mask,
-    /// The answer ends.
-    Block,
-}
-
-/// What a stream is checked with.
-#[derive(Debug, Default)]
-pub struct Setup {
-    /// How long a text stays back at most, in milliseconds.
-    pub max_hold_ms: u64,
-    /// Characters that services are shown at once.
-    pub window_chars: usize,
-    /// Whether services are asked.
-    pub services: bool,
-    /// Whether what cannot be read passes.
-    pub lenient: bool,
-    /// The placeholders of the request.
-    pub vault: Vault,
-}
-
-/// A text that services are to be asked about, all at once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ask {
-    /// Its number, for the answer.
-    pub id: u64,
-    /// What to show them: masked, placeholders not restored.
-    pub text: String,
-}
-
-/// What services say of a text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// It may pass.
-    Pass,
-    /// It ends the answer.
-    Block,
-    /// This is to stand in the place of the whole text that was asked about.
-    Rewrite(String),
-}
-
-/// How it stands with a stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum State {
-    /// It goes on.
-    #[default]
-    Open,
-    /// A check forbids it. Nothing more comes but an ending.
-    Blocked,
-    /// It cannot be read, or too much of it would have to stay back. Nothing more comes but an ending.
-    Unreadable,
-    /// It is over, and all of it has been released.
-    Over,
-}
-
-/// What follows from what has happened.
-#[derive(Debug, Default)]
-pub struct Step {
-    /// What may leave now, after all that was released before.
-    pub release: Vec<u8>,
-    /// What services are to be asked.
-    pub asks: Vec<Ask>,
-    /// What the local checks found, for the record.
-    pub findings: Vec<Finding>,
-    /// When to call [`Streamed::tick`] at the latest, in milliseconds; `None`: passing time changes nothing.
-    pub due_ms: Option<u64>,
-    /// Whether anything stays back.
-    pub retained: bool,
-    /// How it stands.
-    pub state: State,
-}
-
 /// One streamed answer.
 #[derive(Debug)]
 pub struct Streamed {
     setup: Setup,
     splitter: Splitter,
     queue: VecDeque<Held>,
-    channels: HashMap<String, Channel>,
+    channels: BTreeMap<String, Channel>,
     windows: Windows,
     wholes: u64,
     findings: Vec<Finding>,
@@ -162,7 +59,7 @@ impl Streamed {
             setup,
             splitter: Splitter::default(),
             queue: VecDeque::new(),
-            channels: HashMap::new(),
+            channels: BTreeMap::new(),
             wholes: 0,
             findings: Vec::new(),
             shown: Shown::default(),
@@ -365,7 +262,7 @@ impl Streamed {
 }
 
 /// Gives a whole text a channel: that of the deltas it repeats, else one of its own.
-fn whole(channels: &mut HashMap<String, Channel>, bit: &mut Bit, number: u64) {
+fn whole(channels: &mut BTreeMap<String, Channel>, bit: &mut Bit, number: u64) {
     let mut deltas = channels.iter().filter(|(name, _)| !name.starts_with(WHOLE));
     if let Some((name, _)) = deltas.find(|(_, channel)| channel.has_said(bit.text())) {
         bit.channel.clone_from(name);

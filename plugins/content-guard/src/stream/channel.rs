@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hasher};
 use std::ops::Range;
 
 use sluice_core::detect::Form;
+use sluice_core::texts::Decoded;
 
 use super::edits::{Edit, Edits};
 use super::windows::Window;
@@ -161,8 +162,11 @@ impl Channel {
         let act = *act;
         if act == Act::Mask {
             let start = range.start.max(self.released);
-            let value = self.text_of(range);
-            let with = vault.stand_in(&finding.label, value);
+            let value = match self.form {
+                Form::Plain => self.text_of(range).to_owned(),
+                Form::Json => Decoded::of(self.text_of(range).as_bytes()).text,
+            };
+            let with = vault.stand_in(&finding.label, &value);
             self.edits.put(Edit::new(start..range.end.max(start), with));
         }
         if !is_known {

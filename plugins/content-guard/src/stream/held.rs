@@ -1,7 +1,7 @@
 //! One event that waits for its texts to be checked.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use sluice_core::json::{Edit, Span, splice};
@@ -123,7 +123,7 @@ impl Held {
     }
 
     /// Writes it with everything replaced. Token probabilities go with what they repeat.
-    pub(super) fn write(&self, channels: &HashMap<String, Channel>, out: &mut Vec<u8>) {
+    pub(super) fn write(&self, channels: &BTreeMap<String, Channel>, out: &mut Vec<u8>) {
         let mut edits: Vec<(Span, String)> = Vec::new();
         for bit in &self.bits {
             let Some(channel) = channels.get(&bit.channel) else { continue };

@@ -3,7 +3,13 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use std::ops::Range;
+
+use sluice_core::detect::{Detector, Form};
+
 use super::*;
+use crate::local::{Applies, Local, LocalCheck, LocalRule};
+use crate::mask::Vault;
 
 /// Words to look for, as they stand.
 struct Words(Vec<(&'static str, Act)>);
@@ -320,6 +326,72 @@ fn what_cannot_be_read_ends_the_stream_or_passes() {
     let mut streamed = Streamed::new(Setup { services: true, ..setup() });
     let step = streamed.feed(&words(&[]), 0, content(&"x".repeat(MAX_HELD_TEXT + 1)).as_bytes(), false);
     assert_eq!((step.state, step.asks.len()), (State::Unreadable, 0));
+}
+
+/// The checks as they are configured.
+struct Real(Local, Applies);
+
+impl Real {
+    fn new() -> Self {
+        let words = vec!["internal".to_owned(), "top secret".to_owned()];
+        let rules =
+            [LocalRule::Keywords { words, whole_words: false }, LocalRule::Detect(vec![Detector::Email])];
+        let checks = rules.into_iter().enumerate().map(|(check, rule)| LocalCheck { check, rule });
+        Self(Local::new(checks.collect()).unwrap(), Applies::new([0, 1]))
+    }
+}
+
+impl Checks for Real {
+    fn find(&self, form: Form, text: &str, from: usize) -> Vec<Finding> {
+        let finding = |finding: crate::local::Finding| Finding {
+            range: finding.range,
+            check: finding.check,
+            category: finding.category.to_owned(),
+            label: finding.category.to_owned(),
+            act: Act::Mask,
+        };
+        self.0.find(&self.1, form, text, from).into_iter().map(finding).collect()
+    }
+
+    fn settled(&self, form: Form, text: &str, from: usize) -> (usize, usize) {
+        let settled = self.0.settled(&self.1, form, text, from);
+        (settled.until, settled.keep)
+    }
+}
+
+#[test]
+fn the_real_checks_find_in_a_stream_what_they_find_in_a_text() {
+    let checks = Real::new();
+    let text =
+        "ask alice@example.com or b\u{200b}ob@example.org: TOP\n secret, i-n-t-e-r-n-a-l, ｉnternalise; é";
+    let want = "ask [EMAIL_1] or [EMAIL_2]: [KEYWORD_1], [KEYWORD_2], [KEYWORD_3]ise; é";
+    let arguments = json!({"to": "alice\u{40}example.com", "n": "inter"}).to_string().replace('@', "\\u0040");
+    for size in 1..40 {
+        let (mut stream, chars) = (String::new(), text.chars().collect::<Vec<_>>());
+        for part in chars.chunks(size) {
+            stream.push_str(&content(&part.iter().collect::<String>()));
+        }
+        for part in arguments.as_bytes().chunks(size) {
+            let part = std::str::from_utf8(part).unwrap();
+            let call = json!({"tool_calls": [{"index": 0, "function": {"arguments": part}}]});
+            stream.push_str(&chat(&[(0, call)]));
+        }
+        let mut streamed = Streamed::new(setup());
+        let step = streamed.feed(&checks, 0, stream.as_bytes(), false);
+        let mut out = step.release;
+        out.extend(streamed.feed(&checks, 0, FINISH.as_bytes(), true).release);
+        assert_eq!(text_of(&out, 0, "content"), want, "{size}");
+        let got: Value = serde_json::from_str(&text_of(&out, 0, "tool_calls")).unwrap();
+        assert!(got["to"].as_str().unwrap().starts_with("[EMAIL_"), "{size} {got}");
+
+        let mut streamed = Streamed::new(setup());
+        let mut out = Vec::new();
+        for chunk in stream.as_bytes().chunks(97).chain([FINISH.as_bytes()]) {
+            out.extend(streamed.feed(&checks, 0, chunk, false).release);
+        }
+        out.extend(streamed.feed(&checks, 0, b"", true).release);
+        assert_eq!(text_of(&out, 0, "content"), want, "{size} in pieces");
+    }
 }
 
 proptest! {
