@@ -37,7 +37,6 @@ pub(crate) struct Streaming {
     asked: HashMap<u64, Asked>,
     ready: Vec<u8>,          // may leave
     held_since: Option<u64>, // milliseconds since the epoch; none: Envoy holds nothing for us
-    taken: usize,            // bytes since then
     begun: bool,             // the client has got something
     ended: bool,             // by the provider
     cut: bool,               // by us
@@ -95,7 +94,6 @@ impl Streaming {
             asked: HashMap::new(),
             ready: Vec::new(),
             held_since: None,
-            taken: 0,
             begun: false,
             ended: false,
             cut: false,
@@ -116,12 +114,15 @@ impl Streaming {
             return self.swallow(host);
         }
         let now_ms = host.now_ms();
+        // what has become free since the last part waits for no other
+        let is_late = self.held_since.is_none() && !self.ready.is_empty();
         self.held_since.get_or_insert(now_ms);
-        self.taken = self.taken.saturating_add(part.len());
         let live = Live { config, applied: &exchange.scope.response };
         let step = self.machine.feed(&live, now_ms, part, end);
         let next = match self.step(exchange, host, config, step) {
-            Some(Next::Hold) if self.has_lingered(config, now_ms) => self.let_go(host),
+            Some(Next::Hold) if !self.ended && (is_late || self.has_lingered(config, now_ms)) => {
+                self.let_go(host)
+            }
             next => next,
         };
         if matches!(next, None | Some(Next::Hold)) && !part.is_empty() {
@@ -180,11 +181,14 @@ impl Streaming {
                 State::Open => {}
                 State::Over => return self.let_go(host),
                 State::Blocked => return self.cut_off(host, config, Withheld::Blocked),
-                State::Unreadable => return self.cut_off(host, config, Withheld::Unreadable),
+                State::Unreadable => {
+                    let withheld = exchange.unreadable(host, config, Direction::Response);
+                    return self.cut_off(host, config, withheld.unwrap_or(Withheld::Unreadable));
+                }
             }
             match self.ask(exchange, host, config, &mut step) {
                 Ok(Some(next)) => step = next,
-                Ok(None) => return self.wait(host, config, &step),
+                Ok(None) => return self.wait(host, &step),
                 Err(withheld) => return self.cut_off(host, config, withheld),
             }
         }
@@ -295,10 +299,7 @@ impl Streaming {
     }
 
     /// Holds what is there, or lets it go if nothing stays back; `None`: Envoy holds nothing for us.
-    fn wait(&mut self, host: &mut dyn Host, config: &Config, step: &Step) -> Option<Next> {
-        if self.taken > config.max_answer_bytes {
-            return self.cut_off(host, config, Withheld::Unreadable);
-        }
+    fn wait(&mut self, host: &mut dyn Host, step: &Step) -> Option<Next> {
         if !step.retained && self.inquiry.is_done() {
             return self.let_go(host);
         }
@@ -308,18 +309,18 @@ impl Streaming {
         self.held_since.map(|_| Next::Hold)
     }
 
-    /// Whether what may leave has waited long enough for what may not. The end waits for everything.
+    /// Whether what may leave has waited long enough for what may not.
     fn has_lingered(&self, config: &Config, now_ms: u64) -> bool {
         let held_ms = self.held_since.map_or(0, |since_ms| now_ms.saturating_sub(since_ms));
         let linger_ms = if self.inquiry.is_done() { config.max_hold_ms / LINGER } else { config.max_hold_ms };
-        !self.ended && !self.ready.is_empty() && held_ms >= linger_ms
+        !self.ready.is_empty() && held_ms >= linger_ms
     }
 
     /// Sends what may leave, if Envoy holds something that it can leave with.
     fn let_go(&mut self, host: &mut dyn Host) -> Option<Next> {
         self.held_since.take()?;
         host.set_body(Side::Response, &mem::take(&mut self.ready));
-        (self.begun, self.taken) = (true, 0);
+        self.begun = true;
         Some(if self.ended { Next::Pass } else { Next::Watch })
     }
 

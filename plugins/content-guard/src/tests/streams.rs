@@ -408,7 +408,9 @@ fn what_cannot_be_read_is_the_operators_choice() {
         let message = json!({"content": [{"type": "hologram", "x": 1}]});
         client.part(&format!("data: {}\n\n", json!({"choices": [{"message": message}]})), false);
         assert_eq!(reply(&client.next), want, "{on_error}");
-        if on_error == "allow" {
+        if on_error == "deny" {
+            assert_eq!(record(&client.host), ["content-guard response unreadable deny 1"]);
+        } else {
             client.part(&stop(), true);
             assert!(client.raw().ends_with(&stop()));
         }
