@@ -6,6 +6,7 @@ use std::path::Path;
 
 use ai_log::AiLog;
 use consumer_auth::ConsumerAuth;
+use content_guard::ContentGuard;
 use fallback::Fallback;
 use key_rotation::KeyRotation;
 use model_router::ModelRouter;
@@ -34,7 +35,7 @@ const PLUGINS: [(&str, PluginCheck); 10] = [
     (ProviderAdapter::NAME, plugin::<ProviderAdapter>),
     (TokenLimit::NAME, plugin::<TokenLimit>),
     (RedisBridge::NAME, network::<RedisBridge>),
-    ("content-guard", |_, _| Ok(())),
+    (ContentGuard::NAME, plugin::<ContentGuard>),
     (ResponseCache::NAME, plugin::<ResponseCache>),
 ];
 

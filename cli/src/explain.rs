@@ -2,7 +2,8 @@
 //!
 //! Nothing is decided here. The configurations are the JSON that the filters get; who calls and whether they may is
 //! what [`consumer_auth::Config`] says, [`rules::mismatch`] and [`rules::decide`] are the code that model-router runs,
-//! which limits apply is what token-limit says, and whether the cache is asked what response-cache's configuration says. So an explanation and the gateway cannot disagree.
+//! which limits apply is what token-limit says, and which checks look at it and whether the cache is asked is
+//! what the configurations of content-guard and response-cache say. So an explanation and the gateway cannot disagree.
 
 mod cache;
 mod caller;
@@ -18,6 +19,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use consumer_auth::ConsumerAuth;
+use content_guard::ContentGuard;
 use model_router::config::Config;
 use model_router::request::RequestFacts;
 use model_router::{Allowed, ModelRouter, rules};
@@ -36,7 +38,7 @@ pub use limits::Limit;
 pub use served::{Chain, Passed, Served, Step};
 
 use crate::gateway::{CheckOptions, Gateway};
-use crate::render::{self, GUARD, Rendered, Rendering};
+use crate::render::{self, Rendered, Rendering};
 
 /// The request in question.
 #[derive(Clone, Debug)]
@@ -154,9 +156,9 @@ pub fn explain(
         let subject = limits::subject(question, &explanation.caller, rule, headers.clone());
         explanation.limits = limits::look(&*config::<TokenLimit>(&rendered, options)?, &subject);
     }
-    let guard = rendered.plugins.iter().find(|plugin| plugin.name == GUARD);
-    if let Some(guard) = guard {
-        explanation.checks = guard::look(&guard.config, question, &asker, rule)?;
+    if let Some(guard) = &gateway.guard {
+        let checks = config::<ContentGuard>(&rendered, options)?;
+        explanation.checks = guard::look(&checks, guard, question, &asker, rule);
     }
     if gateway.cache.is_some() {
         let cache = config::<ResponseCache>(&rendered, options)?;

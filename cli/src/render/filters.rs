@@ -2,6 +2,7 @@
 
 use ai_log::AiLog;
 use consumer_auth::ConsumerAuth;
+use content_guard::ContentGuard;
 use fallback::Fallback;
 use key_rotation::KeyRotation;
 use model_router::ModelRouter;
@@ -13,8 +14,9 @@ use sluice_core::filter::Filter;
 use token_limit::TokenLimit;
 
 use super::clusters::{Cluster, label};
+use super::when::when;
 use super::{Rendering, cache, consumers, guard, limits, millis, text};
-use crate::gateway::{Gateway, HoldUntil, Key, Provider, Rotation, Rule, Sticky, When};
+use crate::gateway::{Gateway, HoldUntil, Key, Provider, Rotation, Rule, Sticky};
 
 /// The type of a plugin in the chain.
 pub(super) const WASM_FILTER: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
@@ -46,7 +48,7 @@ pub struct Plugin {
 }
 
 /// Plugins that are there only where the gateway has a use for them; their places in the chain are always kept.
-pub(super) const OPTIONAL: [&str; 3] = [TokenLimit::NAME, guard::GUARD, ResponseCache::NAME];
+pub(super) const OPTIONAL: [&str; 3] = [TokenLimit::NAME, ContentGuard::NAME, ResponseCache::NAME];
 
 /// The plugins in the order that requests pass them. `clusters` names the cluster of each target of each rule,
 /// `services` are those of the guard.
@@ -63,7 +65,7 @@ pub(super) fn plugins(gateway: &Gateway, clusters: &[Vec<String>], services: &[C
         plugin(ModelRouter::NAME, Stage::Gateway, model_router(gateway, clusters), false),
         plugin(TokenLimit::NAME, Stage::Gateway, limits::token_limit(gateway), false),
         plugin(
-            guard::GUARD,
+            ContentGuard::NAME,
             Stage::Gateway,
             guard::content_guard(gateway, services),
             guard::has_secrets_in_it(gateway),
@@ -172,32 +174,6 @@ fn router_rule(gateway: &Gateway, rule: &Rule, clusters: &[String]) -> Value {
         rendered.insert("targets".into(), targets.into());
     }
     rendered
-}
-
-/// Conditions as every plugin reads them.
-pub(super) fn when(when: &When) -> Value {
-    let mut rendered = Map::new();
-    for (name, caller) in [("consumer", &when.consumer), ("tier", &when.tier)] {
-        if let Some(caller) = caller {
-            rendered.insert(name.into(), caller.as_str().into());
-        }
-    }
-    if !when.headers.is_empty() {
-        rendered.insert("headers".into(), json!(when.headers));
-    }
-    for (name, tokens) in
-        [("min_input_tokens", when.min_input_tokens), ("max_input_tokens", when.max_input_tokens)]
-    {
-        if let Some(tokens) = tokens {
-            rendered.insert(name.into(), tokens.into());
-        }
-    }
-    let has = [("tools", when.has_tools), ("images", when.has_images)];
-    let has: Vec<&str> = has.iter().filter(|(_, wanted)| *wanted).map(|(name, _)| *name).collect();
-    if !has.is_empty() {
-        rendered.insert("has".into(), has.into());
-    }
-    rendered.into()
 }
 
 fn fallback(gateway: &Gateway) -> Value {

@@ -6,13 +6,11 @@ use serde_json::{Map, Value, json};
 use sluice_core::config::SecretSource;
 
 use super::clusters::{Cluster, UNBOUNDED, tls_context};
-use super::filters::{header, when};
+use super::filters::header;
 use super::names::digest;
+use super::when::when;
 use super::{Rendering, millis, seconds};
 use crate::gateway::{Check, Finder, Gateway, Guard, Host, Scheme, Service};
-
-/// The plugin.
-pub const GUARD: &str = "content-guard";
 
 /// The plugin's own JSON; `null` without a guard. `clusters` are those of [`clusters`].
 pub(super) fn content_guard(gateway: &Gateway, clusters: &[Cluster]) -> Value {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::filters::when;
+use super::when::when;
 use super::{millis, redis};
 use crate::file::Decimal;
 use crate::gateway::{Amount, Gateway, Limit, Price};

@@ -23,6 +23,7 @@ mod names;
 mod redis;
 mod routes;
 mod text;
+mod when;
 mod yaml;
 
 use std::path::Path;
@@ -34,7 +35,6 @@ pub use cache::OPERATOR;
 pub use clusters::Cluster;
 pub use files::{File, write};
 pub use filters::{Plugin, Stage};
-pub use guard::GUARD;
 pub use redis::Bridge;
 
 use crate::gateway::{Gateway, Hop};

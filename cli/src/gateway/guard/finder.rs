@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use regex::bytes::{Regex, RegexBuilder};
+use content_guard::local::{Local, LocalCheck, LocalError, LocalRule, MAX_KEYWORD};
 use sluice_core::detect::{Detector, Form, fold};
 
 use super::{Action, Contract, Finder, service};
-use crate::file::{Cursor, Fields, show_size};
+use crate::file::{Cursor, Fields};
 use crate::gateway::Sources;
 use crate::gateway::line::yes_or_no;
 
@@ -22,11 +22,6 @@ const DETECTORS: [Detector; 7] = [
     Detector::Jwt,
     Detector::PrivateKey,
 ];
-/// Longest keyword in bytes, as content-guard has it: a stream holds back as much as the longest of them.
-const MAX_KEYWORD: usize = 256;
-/// Memory that an expression may take once it is compiled, in bytes, as content-guard has it.
-const MAX_REGEX: u64 = 1 << 20;
-
 /// Reads the fields that belong to it.
 pub(super) fn read(fields: &mut Fields<'_>, sources: &Sources<'_>) -> Option<Finder> {
     let whole_words = fields.optional("whole_words");
@@ -117,32 +112,19 @@ fn expressions(at: &Cursor<'_>) -> Option<Vec<String>> {
     distinct(at, "regular expressions such as ['AKIA[0-9A-Z]{16}']", expression, Clone::clone)
 }
 
-/// Compiled as content-guard does. The reason is the last line of the parser's: the others repeat the expression.
+/// Compiled by content-guard itself.
 fn expression(at: &Cursor<'_>) -> Option<String> {
     let text = at.text("a regular expression")?;
-    match compile(text, true).or_else(|_| compile(text, false)) {
-        Ok(regex) if regex.is_match(b"") => at
-            .refuse("matches where nothing stands, so it finds everything; write one that needs a character"),
+    let rule = LocalRule::Regex(vec![text.to_owned()]);
+    match Local::new(vec![LocalCheck { check: 0, rule }]) {
         Ok(_) => Some(text.to_owned()),
-        Err(regex::Error::CompiledTooBig(_)) => at.refuse(format!(
-            "takes more than {} once it is compiled; write one with smaller repetitions",
-            show_size(MAX_REGEX)
-        )),
-        Err(error) => {
-            let error = error.to_string();
-            let why =
-                error.lines().last().unwrap_or_default().trim_start_matches("error: ").trim_end_matches('.');
-            at.refuse(format!(
-                "is no regular expression: {why}; write one as https://docs.rs/regex/latest/regex/#syntax says"
-            ))
+        Err(LocalError::Regex { why, .. }) => {
+            let why = why.trim_end_matches('.');
+            let (is, syntax) = ("cannot be used", "https://docs.rs/regex/latest/regex/#syntax");
+            at.refuse(format!("{is}: {why}; write one as {syntax} says"))
         }
+        Err(error) => at.refuse(format!("{error}; write another")),
     }
-}
-
-/// One that needs tables of Unicode (`\d`, `(?i)`), which the modules have not, is over ASCII.
-fn compile(text: &str, unicode: bool) -> Result<Regex, regex::Error> {
-    let size = usize::try_from(MAX_REGEX).unwrap_or(usize::MAX);
-    RegexBuilder::new(text).unicode(unicode).size_limit(size).dfa_size_limit(size).build()
 }
 
 fn detectors(at: &Cursor<'_>) -> Option<Vec<Detector>> {
