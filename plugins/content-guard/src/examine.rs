@@ -3,35 +3,12 @@
 use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Host};
 
 use crate::body::{Body, Unreadable};
-use crate::config::{Action, Config, Direction, OnError};
+use crate::config::{Action, Config, Direction};
+use crate::exchange::{Exchange, Withheld};
 use crate::inquiry::{Heard, Inquiry};
 use crate::inspect::{self, Mask, Place};
-use crate::mask::{Document, Vault};
-use crate::scope::Scope;
-use crate::services::Risk;
-use crate::verdict::{UNREADABLE, Verdict, Verdicts};
-
-/// What is known of an exchange beyond the body at hand.
-#[derive(Debug)]
-pub(crate) struct Exchange {
-    /// Which checks apply.
-    pub(crate) scope: Scope,
-    /// What was masked in the request.
-    pub(crate) vault: Vault,
-    /// What was found.
-    pub(crate) verdicts: Verdicts,
-}
-
-/// Why a body does not pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Withheld {
-    /// A check blocks.
-    Blocked,
-    /// A service says nothing.
-    Unavailable,
-    /// It cannot be read.
-    Unreadable,
-}
+use crate::mask::Document;
+use crate::verdict::Verdict;
 
 /// How far a body has come.
 #[derive(Debug)]
@@ -76,25 +53,6 @@ impl Exchange {
         }
     }
 
-    /// Something cannot be read: the operator has said what then. It is nobody's concern where nothing looks at it.
-    pub(crate) fn unreadable(
-        &mut self,
-        host: &mut dyn Host,
-        config: &Config,
-        direction: Direction,
-    ) -> Option<Withheld> {
-        if self.scope.side(direction).is_empty() {
-            return None;
-        }
-        let (action, withheld) = match config.on_error {
-            OnError::Deny => ("deny", Some(Withheld::Unreadable)),
-            OnError::Allow => ("allow", None),
-        };
-        let verdict = Verdict::new(UNREADABLE, direction, "unreadable", Risk::None, action);
-        self.verdicts.add(host, config, verdict);
-        withheld
-    }
-
     fn check(
         &mut self,
         host: &mut dyn Host,
@@ -122,22 +80,6 @@ impl Exchange {
         }
         let examination = Examination { direction, body, document, inquiry, masks, changed };
         examination.ask(self, host, config)
-    }
-
-    /// A service says nothing of a text: the operator has said what then. A check that only records withholds nothing.
-    pub(crate) fn unsaid(
-        &mut self,
-        host: &mut dyn Host,
-        config: &Config,
-        direction: Direction,
-        check: usize,
-    ) -> Option<Withheld> {
-        let check = config.checks.get(check)?;
-        let denies = config.on_error == OnError::Deny && check.action > Action::Log;
-        let action = if denies { "deny" } else { "allow" };
-        let verdict = Verdict::new(&check.name, direction, "unavailable", Risk::None, action);
-        self.verdicts.add(host, config, verdict);
-        denies.then_some(Withheld::Unavailable)
     }
 }
 

@@ -18,6 +18,7 @@ mod body;
 pub mod config;
 pub mod ending;
 mod examine;
+mod exchange;
 mod inquiry;
 mod inspect;
 pub mod local;

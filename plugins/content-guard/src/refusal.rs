@@ -7,7 +7,7 @@ use sluice_core::openai::error::{Code, LocalReply};
 
 use crate::config::{Config, Direction, Form};
 use crate::ending;
-use crate::examine::Withheld;
+use crate::exchange::Withheld;
 
 /// The word for an answer that was withheld, as OpenAI's own filters have it
 /// (<https://platform.openai.com/docs/api-reference/chat/object>).

@@ -5,6 +5,8 @@
 //! after the other, that is soon enough, and what may leave leaves with one of them, every tenth of `max_hold_ms`. When
 //! they cease, all waits until all may leave.
 
+mod opinions;
+
 use std::collections::HashMap;
 use std::mem;
 
@@ -13,16 +15,17 @@ use sluice_core::detect::Form;
 use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Host, Next, Side};
 use sluice_core::openai::Operation;
 
+use self::opinions::Asked;
 use crate::config::{Action, Config, Direction, OnError};
 use crate::ending::{self, Ending};
-use crate::examine::{Exchange, Withheld};
-use crate::inquiry::{Heard, Inquiry};
+use crate::exchange::{Exchange, Withheld};
+use crate::inquiry::Inquiry;
 use crate::inspect;
 use crate::mask::Vault;
 use crate::refusal;
 use crate::scope::Applied;
-use crate::services::{Opinion, Risk};
-use crate::stream::{Act, Answer, Checks, Finding, Setup, State, Step, Streamed};
+use crate::services::Risk;
+use crate::stream::{Act, Checks, Finding, Setup, State, Step, Streamed};
 use crate::verdict::Verdict;
 
 /// Which part of `max_hold_ms` text that may leave waits for text that may not.
@@ -40,13 +43,6 @@ pub(crate) struct Streaming {
     begun: bool,             // the client has got something
     ended: bool,             // by the provider
     cut: bool,               // by us
-}
-
-/// A text that services are asked about.
-#[derive(Debug)]
-struct Asked {
-    open: usize, // services that have not answered
-    rewrite: Option<String>,
 }
 
 /// The local checks that apply.
@@ -160,7 +156,7 @@ impl Streaming {
             return None;
         }
         match self.hear(exchange, host, config, heard) {
-            Ok(step) => self.step(exchange, host, config, step),
+            Ok(step) => self.step(exchange, host, config, step?),
             Err(withheld) => self.cut_off(host, config, withheld),
         }
     }
@@ -201,101 +197,6 @@ impl Streaming {
             Some(Verdict::new(&check.name, on, &finding.category, Risk::High, action))
         };
         exchange.verdicts.add_all(host, config, step.findings.iter().filter_map(verdict));
-    }
-
-    /// Asks every service about what is new; where one fails at once, says what the checks make of that.
-    fn ask(
-        &mut self,
-        exchange: &mut Exchange,
-        host: &mut dyn Host,
-        config: &Config,
-        step: &mut Step,
-    ) -> Result<Option<Step>, Withheld> {
-        let services = &exchange.scope.response.services;
-        for ask in mem::take(&mut step.asks) {
-            self.asked.insert(ask.id, Asked { open: services.len(), rewrite: None });
-            for check in services {
-                self.inquiry.ask(config, *check, [(ask.id, ask.text.clone())]);
-            }
-        }
-        let failed = self.inquiry.send(host, config, &exchange.scope.about(Direction::Response));
-        let mut last: Option<Step> = None;
-        for heard in failed {
-            let step = self.hear(exchange, host, config, heard)?;
-            last = Some(match last {
-                Some(before) => joined(before, step),
-                None => step,
-            });
-        }
-        Ok(last)
-    }
-
-    /// What the checks make of a service's opinions.
-    fn hear(
-        &mut self,
-        exchange: &mut Exchange,
-        host: &mut dyn Host,
-        config: &Config,
-        heard: Heard<u64>,
-    ) -> Result<Step, Withheld> {
-        let check = heard.check;
-        let said: Vec<(u64, Opinion)> = match heard.said {
-            Some(said) => said,
-            None => {
-                if let Some(withheld) = exchange.unsaid(host, config, Direction::Response, check) {
-                    return Err(withheld);
-                }
-                heard.unsaid.into_iter().map(|id| (id, Opinion::harmless())).collect()
-            }
-        };
-        let mut step = Step::default();
-        for (id, opinion) in said {
-            let answer = self.weigh(exchange, host, config, check, id, opinion);
-            if let Some(answer) = answer {
-                let live = Live { config, applied: &exchange.scope.response };
-                step = joined(step, self.machine.answer(&live, host.now_ms(), id, answer));
-            }
-        }
-        Ok(step)
-    }
-
-    /// What all services together say of a text; `None` while some are still asked.
-    fn weigh(
-        &mut self,
-        exchange: &mut Exchange,
-        host: &mut dyn Host,
-        config: &Config,
-        check: usize,
-        id: u64,
-        opinion: Opinion,
-    ) -> Option<Answer> {
-        let action = inspect::weigh(config, check, &opinion);
-        let name = config.checks.get(check).map_or("", |check| check.name.as_str());
-        if let Some(action) = action {
-            let (on, action) = (Direction::Response, action.name());
-            let verdict = Verdict::new(name, on, &opinion.category, opinion.risk, action);
-            exchange.verdicts.add(host, config, verdict);
-        }
-        let asked = self.asked.get_mut(&id)?;
-        asked.open = asked.open.saturating_sub(1);
-        match action {
-            Some(Action::Block) => {
-                self.asked.remove(&id);
-                return Some(Answer::Block);
-            }
-            Some(Action::Mask) => {
-                // where two rewrite the same text, neither's words hold
-                let stand_in = || format!("[{}]", name.to_ascii_uppercase());
-                let first = asked.rewrite.is_none();
-                asked.rewrite = Some(opinion.replacement.filter(|_| first).unwrap_or_else(stand_in));
-            }
-            Some(Action::Log) | None => {}
-        }
-        if asked.open > 0 {
-            return None;
-        }
-        let rewrite = self.asked.remove(&id).and_then(|asked| asked.rewrite);
-        Some(rewrite.map_or(Answer::Pass, Answer::Rewrite))
     }
 
     /// Holds what is there, or lets it go if nothing stays back; `None`: Envoy holds nothing for us.
@@ -353,12 +254,4 @@ impl Streaming {
         }
         Next::Watch
     }
-}
-
-/// One step after the other, as one.
-fn joined(mut before: Step, mut after: Step) -> Step {
-    before.release.append(&mut after.release);
-    before.asks.append(&mut after.asks);
-    before.findings.append(&mut after.findings);
-    Step { due_ms: after.due_ms, retained: after.retained, state: after.state, ..before }
 }

@@ -340,6 +340,18 @@ fn several_services_must_agree() {
 }
 
 #[test]
+fn one_of_two_services_may_be_down() {
+    let mut other = shim();
+    other["name"] = json!("other");
+    let mut client = Client::new(json!({"on_error": "allow", "checks": [shim(), other]}), "hi");
+    client.part(&said("hello"), false).wake(900);
+    assert_eq!(fail(&mut client.host, &mut client.filter, 1), None);
+    client.hear(2, &json!({"verdict": "allow"}));
+    assert_eq!((client.next.clone(), client.text().as_str()), (Next::Watch, "hello"));
+    assert_eq!(record(&client.host), ["shim response unavailable allow 1"]);
+}
+
+#[test]
 fn a_service_that_fails_is_the_operators_choice() {
     for begun in [false, true] {
         for (on_error, dead) in [("deny", true), ("deny", false), ("allow", true), ("allow", false)] {
