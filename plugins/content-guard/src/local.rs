@@ -209,12 +209,10 @@ impl Local {
     fn find_folded(&self, applies: &Applies, folded: &Folded, from: usize) -> Vec<Finding> {
         let begin = folded.at(from);
         let mut found = Found { folded, findings: Vec::new() };
-        let mut ranges = Vec::new();
         for (check, kinds) in self.detectors.iter().filter(|(check, _)| applies.holds(*check)) {
-            for kind in kinds {
-                kind.find(folded.text(), begin, &mut ranges);
-                ranges.drain(..).for_each(|range| found.add(*check, kind.name(), range));
-            }
+            Detector::find_all(kinds, folded.text(), begin, |kind, range| {
+                found.add(*check, kind.name(), range)
+            });
         }
         self.regexes.find(applies, folded.text(), begin, &mut found);
         self.keywords.find(applies, folded.text(), begin, &mut found);

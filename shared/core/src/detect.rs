@@ -25,7 +25,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 pub use self::fold::{Form, fold};
-pub use self::map::Folded;
+pub use self::map::{Draft, Folded};
 
 /// Characters of folded text that a detector looks back at from where a finding begins, at most.
 pub const CONTEXT: usize = 96;
@@ -81,13 +81,23 @@ impl Detector {
         let bytes = text.as_bytes();
         match self {
             Self::Email => email::find(bytes, from, found),
-            Self::Phone => digits::find(bytes, from, phone::at, found),
-            Self::Card => digits::find(bytes, from, card::at, found),
-            Self::CnId => digits::find(bytes, from, cn_id::at, found),
+            Self::Phone | Self::Card | Self::CnId => {
+                find_numbers(&[self], bytes, from, |_, range| found.push(range))
+            }
             Self::ApiKey => api_key::find(bytes, from, found),
             Self::Jwt => jwt::find(bytes, from, found),
             Self::PrivateKey => private_key::find(bytes, from, found),
         }
+    }
+
+    /// What all of `kinds` find, as [`Self::find`] does each by itself, in fewer passes over the text.
+    pub fn find_all(kinds: &[Self], text: &str, from: usize, mut found: impl FnMut(Self, Range<usize>)) {
+        let mut ranges = Vec::new();
+        for kind in kinds.iter().filter(|kind| !NUMBERS.contains(kind)) {
+            kind.find(text, from, &mut ranges);
+            ranges.drain(..).for_each(|range| found(*kind, range));
+        }
+        find_numbers(kinds, text.as_bytes(), from, found);
     }
 
     /// Where the earliest finding could begin, at `from` or later, that text following on `text` could still
@@ -103,5 +113,23 @@ impl Detector {
             Self::PrivateKey => private_key::open(bytes),
         };
         at.max(from).min(text.len())
+    }
+}
+
+/// The detectors that look for rows of digits.
+const NUMBERS: [Detector; 3] = [Detector::CnId, Detector::Card, Detector::Phone];
+
+fn find_numbers(kinds: &[Detector], text: &[u8], from: usize, mut found: impl FnMut(Detector, Range<usize>)) {
+    let shapes: [digits::Shape; 3] = [cn_id::at, card::at, phone::at];
+    let mut wanted = [None; 3];
+    for ((wanted, shape), number) in wanted.iter_mut().zip(shapes).zip(NUMBERS) {
+        *wanted = kinds.contains(&number).then_some(shape);
+    }
+    if wanted.iter().any(Option::is_some) {
+        digits::find(text, from, wanted, |index, range| {
+            if let Some(number) = NUMBERS.get(index) {
+                found(*number, range);
+            }
+        });
     }
 }

@@ -4,10 +4,10 @@
 //! [`SPLIT`] characters is also found with other white space in it (`inter nal code name`), provided that it begins
 //! and ends where words do.
 //!
-//! The automaton is aho-corasick's contiguous NFA: for 10,000 keywords it takes about a megabyte and is built in
-//! milliseconds, where its DFA takes thirty times that (`bench/guard` measures both).
+//! The automaton is aho-corasick's contiguous NFA: for 10,000 keywords its DFA takes ten times the memory and four
+//! times as long to build, on every worker, to save a quarter of the search (`scripts/bench-guard` measures both).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use sluice_core::detect::{Form, fold};
@@ -17,6 +17,9 @@ use super::{Applies, Found, LocalError, MAX_KEYWORD};
 
 /// Fewest letters and digits of a keyword that is found whatever the white space in it.
 const SPLIT: usize = 8;
+
+/// States so near to the root have a table of their own: most text never gets deeper.
+const DENSE: usize = 4;
 
 /// Keywords to be.
 #[derive(Default)]
@@ -41,6 +44,7 @@ pub(super) struct Keywords {
     words: Vec<(Box<str>, Box<[Meaning]>)>,
     automaton: Option<AhoCorasick>,
     longest: usize,
+    checks: BTreeSet<usize>,
 }
 
 impl Builder {
@@ -90,11 +94,13 @@ impl Builder {
             // Every match is looked at, also within a longer one: what overlaps is united afterwards.
             .match_kind(MatchKind::Standard)
             .prefilter(false)
+            .dense_depth(DENSE)
             .build(self.words.keys())
             .map_err(|err| LocalError::Keywords(err.to_string()))?;
         let longest = self.words.keys().map(String::len).max().unwrap_or(0);
+        let checks = self.words.values().flatten().map(|meaning| meaning.check).collect();
         let words = self.words.into_iter().map(|(word, meanings)| (word.into(), meanings.into())).collect();
-        Ok(Keywords { words, automaton: Some(automaton), longest })
+        Ok(Keywords { words, automaton: Some(automaton), longest, checks })
     }
 }
 
@@ -105,7 +111,7 @@ impl Keywords {
 
     /// Adds the keywords in `text`, which is folded, that begin at `from` or later.
     pub(super) fn find(&self, applies: &Applies, text: &str, from: usize, found: &mut Found<'_>) {
-        let Some(automaton) = &self.automaton else { return };
+        let Some(automaton) = self.automaton.as_ref().filter(|_| self.applies(applies)) else { return };
         let squeezed = squeeze(text);
         let begin = squeezed.at(from);
         let input = aho_corasick::Input::new(squeezed.text()).range(begin..);
@@ -134,6 +140,10 @@ impl Keywords {
         let mut starts = (first..end).filter(|at| sure.is_char_boundary(*at));
         let open = starts.find(|at| sure.get(*at..).is_some_and(|tail| self.is_begun(tail)));
         open.map_or(unsure, |open| squeezed.folded(open..end).start.min(unsure))
+    }
+
+    fn applies(&self, applies: &Applies) -> bool {
+        self.checks.iter().any(|check| applies.holds(*check))
     }
 
     /// Whether a keyword begins with `tail`.

@@ -11,15 +11,12 @@
 
 use std::ops::Range;
 
-use sluice_core::detect::Folded;
+use sluice_core::detect::{Draft, Folded};
 
 /// Characters on either side that decide what becomes of one.
 const REACH: usize = 9;
 /// Single letters that make a word, at least.
 const SPELLED: usize = 4;
-/// What stands between letters that are spelled out.
-const SEPARATORS: &[u8] = b" -_.,*|/\\~+:;=#^'`\"";
-
 /// What was taken out between two characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gap {
@@ -27,6 +24,15 @@ pub(super) enum Gap {
     Space,
     /// A separator within a word that is spelled out: a word may end there or not.
     Joined,
+}
+
+/// Bytes for which there is one gap, about.
+const WORD: usize = 5;
+
+/// Text being squeezed.
+struct Squeezing {
+    draft: Draft,
+    gaps: Vec<(usize, Gap)>,
 }
 
 /// Squeezed text.
@@ -71,19 +77,17 @@ impl Squeezed {
 
 /// `text`, which is folded, squeezed.
 pub(super) fn squeeze(text: &str) -> Squeezed {
-    let mut squeezed = Squeezed { map: Folded::with_capacity(text.len()), gaps: Vec::new() };
+    let mut squeezing =
+        Squeezing { draft: Draft::of(text.len()), gaps: Vec::with_capacity(text.len() / WORD) };
     let mut at = 0_usize;
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
-        let plain = rest.bytes().take_while(|byte| is_plain(*byte)).count();
-        if let Some(piece) = rest.get(..plain).filter(|piece| !piece.is_empty()) {
-            squeezed.map.keep(piece, at);
-            at = at.saturating_add(plain);
-            continue;
-        }
-        at = at.saturating_add(squeezed.one(text, rest, at));
+        at = match squeezing.draft.keep_while(rest, at, is_plain) {
+            0 => at.saturating_add(squeezing.one(text, rest, at)),
+            plain => at.saturating_add(plain),
+        };
     }
-    squeezed.map.make_ascii_lowercase();
-    squeezed
+    squeezing.draft.make_ascii_lowercase();
+    Squeezed { map: squeezing.draft.finish(), gaps: squeezing.gaps }
 }
 
 /// From where on in folded text more of it could change how it is squeezed.
@@ -93,7 +97,7 @@ pub(super) fn unsure(text: &str) -> usize {
         let before = text.get(..at).unwrap_or_default();
         let mut back = before.chars().rev();
         let (Some(last), previous) = (back.next(), back.next()) else { break };
-        let separates = u8::try_from(last).is_ok_and(|byte| SEPARATORS.contains(&byte));
+        let separates = u8::try_from(last).is_ok_and(separates);
         let single = last.is_alphanumeric() && !previous.is_some_and(char::is_alphanumeric);
         if !separates && !single {
             break;
@@ -103,21 +107,28 @@ pub(super) fn unsure(text: &str) -> usize {
     at
 }
 
-impl Squeezed {
+impl Squeezing {
     /// Squeezes the first character of `rest`, which stands at `at` of `text`; tells how many bytes it took.
     fn one(&mut self, text: &str, rest: &str, at: usize) -> usize {
+        if let Some(byte) = ends_word(text, at) {
+            match byte {
+                b' ' => self.gap(Gap::Space),
+                _ => self.draft.keep(rest.get(..1).unwrap_or_default(), at),
+            }
+            return 1;
+        }
         let Some(first) = rest.chars().next() else { return 1 };
         let len = first.len_utf8();
         if let Ok(byte) = u8::try_from(first)
-            && SEPARATORS.contains(&byte)
+            && separates(byte)
         {
             return self.separator(text, byte, at);
         }
         if first.is_uppercase() {
             let lower: String = first.to_lowercase().collect();
-            self.map.replace(&lower, at..at.saturating_add(len));
+            self.draft.replace(&lower, at..at.saturating_add(len));
         } else if let Some(piece) = rest.get(..len) {
-            self.map.keep(piece, at);
+            self.draft.keep(piece, at);
         }
         len
     }
@@ -138,7 +149,7 @@ impl Squeezed {
             }
         }
         if byte != b' ' {
-            self.map.keep(text.get(at..at.saturating_add(1)).unwrap_or_default(), at);
+            self.draft.keep(text.get(at..at.saturating_add(1)).unwrap_or_default(), at);
         } else if !(before.chars().next_back().is_some_and(is_wide)
             && after.chars().next().is_some_and(is_wide))
         {
@@ -148,11 +159,19 @@ impl Squeezed {
     }
 
     fn gap(&mut self, gap: Gap) {
-        let at = self.map.text().len();
+        let at = self.draft.len();
         if self.gaps.last().is_none_or(|(last, _)| *last != at) {
             self.gaps.push((at, gap));
         }
     }
+}
+
+/// The separator at `at`, if what stands before shows that it separates no spelled letters, as nearly always: two
+/// letters or digits, or none. A hyphen may still be one of a line.
+fn ends_word(text: &str, at: usize) -> Option<u8> {
+    let [first, second, byte] = text.as_bytes().get(at.checked_sub(2)?..=at)? else { return None };
+    let spells = second.is_ascii_alphanumeric() && !first.is_ascii_alphanumeric();
+    (separates(*byte) && *byte != b'-' && second.is_ascii() && !spells).then_some(*byte)
 }
 
 /// Whether a separator stands in a row of single letters that it separates.
@@ -176,10 +195,49 @@ fn singles(mut chars: impl Iterator<Item = char>, separator: u8) -> usize {
     count
 }
 
-/// Bytes that stay and stand for themselves but for ASCII case: what separates nothing, and characters of U+3000 to
-/// U+9FFF, which have no case.
+/// Bytes that stay and stand for themselves but for ASCII case: ASCII that separates nothing, and characters of U+3000
+/// to U+9FFF, which have no case.
+static PLAIN: [bool; 256] = plain();
+
+const fn plain() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut rest: &mut [bool] = &mut table;
+    let mut byte = 0_u8;
+    while let [plain, after @ ..] = rest {
+        *plain = matches!(byte, 0x21..=0x7e | 0x80..=0xbf | 0xe3..=0xe9) && !separates(byte);
+        byte = byte.wrapping_add(1);
+        rest = after;
+    }
+    table
+}
+
+/// What stands between letters that are spelled out.
+const fn separates(byte: u8) -> bool {
+    matches!(
+        byte,
+        b' ' | b'-'
+            | b'_'
+            | b'.'
+            | b','
+            | b'*'
+            | b'|'
+            | b'/'
+            | b'\\'
+            | b'~'
+            | b'+'
+            | b':'
+            | b';'
+            | b'='
+            | b'#'
+            | b'^'
+            | b'\''
+            | b'`'
+            | b'"'
+    )
+}
+
 fn is_plain(byte: u8) -> bool {
-    matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | 0x80..=0xbf | 0xe3..=0xe9)
+    PLAIN.get(usize::from(byte)).copied().unwrap_or(false)
 }
 
 /// Whether it belongs to a script that writes no white space between words: ideographs and kana.

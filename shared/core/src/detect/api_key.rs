@@ -95,6 +95,43 @@ const RULES: [Rule; 49] = [
     rule("shpat_", is_hex, 32, 32),
 ];
 
+/// The first two bytes of every prefix: they rule out nearly all text at once.
+static STARTS: Pairs = Pairs::of(&RULES);
+
+/// A set of pairs of bytes: each first byte has a bit of its own, which all that may follow it have too.
+struct Pairs {
+    first: [u16; 256],
+    second: [u16; 256],
+}
+
+impl Pairs {
+    #[expect(clippy::as_conversions, reason = "a constant cannot call `usize::from`")]
+    const fn of(rules: &[Rule]) -> Self {
+        let mut pairs = Self { first: [0; 256], second: [0; 256] };
+        let mut next = 1_u16;
+        let mut rules = rules;
+        while let [rule, rest @ ..] = rules {
+            if let [first, second, ..] = rule.prefix.as_bytes()
+                && let Some((_, [bit, ..])) = pairs.first.split_at_mut_checked(*first as usize)
+                && let Some((_, [bits, ..])) = pairs.second.split_at_mut_checked(*second as usize)
+            {
+                if *bit == 0 {
+                    *bit = next;
+                    next = next.wrapping_shl(1);
+                }
+                *bits |= *bit;
+            }
+            rules = rest;
+        }
+        pairs
+    }
+
+    fn holds(&self, first: u8, second: u8) -> bool {
+        let bit = self.first.get(usize::from(first)).copied().unwrap_or(0);
+        bit & self.second.get(usize::from(second)).copied().unwrap_or(0) != 0
+    }
+}
+
 /// What an Azure application's secret holds behind its third character: gitleaks `azure-ad-client-secret`.
 const AZURE: &[u8] = b"Q~";
 
@@ -103,17 +140,18 @@ const LONGEST: usize = 560;
 
 pub(super) fn find(text: &[u8], from: usize, found: &mut Vec<Range<usize>>) {
     let old = found.len();
-    let mut free = from;
-    // Every two bytes in a row, the first of which stands at `from` or later.
-    for (at, pair) in (from..).zip(text.get(from..).unwrap_or_default().windows(2)) {
-        let [first, second] = pair else { continue };
-        if !is_start(*first, *second) || at < free || before(text, at, 1).is_some_and(is_word) {
-            continue;
-        }
-        if let Some(end) = key(text, at) {
+    let (mut at, mut free) = (from, from);
+    let mut pairs = text.get(from..).unwrap_or_default().windows(2);
+    while let Some(skip) =
+        pairs.position(|pair| matches!(pair, [first, second] if STARTS.holds(*first, *second)))
+    {
+        at = at.saturating_add(skip);
+        let end = (at >= free && !before(text, at, 1).is_some_and(is_word)).then(|| key(text, at)).flatten();
+        if let Some(end) = end {
             found.push(at..end);
             free = end;
         }
+        at = at.saturating_add(1);
     }
     azure(text, from, found);
     if let Some(own) = found.get_mut(old..) {
@@ -193,26 +231,6 @@ fn azure(text: &[u8], from: usize, found: &mut Vec<Range<usize>>) {
         if fits && (31..=34).contains(&len) && !before(text, start, 1).is_some_and(is_azure) {
             found.push(start..end);
         }
-    }
-}
-
-/// Whether a prefix begins with these two: rules out nearly all text at once.
-fn is_start(first: u8, second: u8) -> bool {
-    match first {
-        b's' => matches!(second, b'k' | b'h'),
-        b'A' => matches!(second, b'K' | b'S' | b'B' | b'C' | b'I'),
-        b'g' => matches!(second, b'h' | b'i' | b'l' | b's'),
-        b'x' => matches!(second, b'o' | b'a'),
-        b'r' => matches!(second, b'k' | b'8'),
-        b'd' => matches!(second, b'o' | b'a'),
-        b'p' => matches!(second, b'p' | b'y'),
-        b'w' => second == b'h',
-        b'h' => second == b'f',
-        b'a' => second == b'p',
-        b'L' => second == b'T',
-        b'S' => second == b'G',
-        b'n' => second == b'p',
-        _ => false,
     }
 }
 

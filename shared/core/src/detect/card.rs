@@ -3,6 +3,7 @@
 //! Sources: ISO/IEC 7812-1 (check digit of Luhn), <https://en.wikipedia.org/wiki/Payment_card_number#Issuer_identification_number_(IIN)>
 //! (issuers and their lengths).
 
+use super::bytes::run_after;
 use super::digits::{groups, is_clear_after, is_clear_before, of, shaped};
 
 /// First digits from, to (as many as written), lengths from, to.
@@ -33,7 +34,8 @@ const SHAPES: [&[usize]; 5] = [&[4, 4, 4, 4, 3], &[4, 4, 4, 4], &[4, 6, 5], &[4,
 
 /// Where the card number that begins at `at` ends.
 pub(super) fn at(text: &[u8], at: usize) -> Option<usize> {
-    if !is_clear_before(text, at) {
+    let first = run_after(text, at, 20, |byte| byte.is_ascii_digit());
+    if !matches!(first, 4 | 6 | 13..=19) || !is_clear_before(text, at) {
         return None;
     }
     let groups = groups(text, at, |byte| matches!(byte, b' ' | b'-'));

@@ -3,7 +3,7 @@
 //! Source: GB 11643-1999: six digits of a region (GB/T 2260), eight of the date of birth, three of a sequence, and a
 //! check character by ISO 7064 MOD 11-2.
 
-use super::bytes::after;
+use super::bytes::{after, run_after};
 use super::digits::{Group, groups, is_clear_after, is_clear_before, of};
 
 /// Of the first seventeen digits.
@@ -13,7 +13,8 @@ const CHECKS: [u8; 11] = *b"10X98765432";
 
 /// Where the number that begins at `at` ends: in one piece, or as region, date and rest with the same separator.
 pub(super) fn at(text: &[u8], at: usize) -> Option<usize> {
-    if !is_clear_before(text, at) {
+    let first = run_after(text, at, 20, |byte| byte.is_ascii_digit());
+    if !matches!(first, 6 | 17 | 18) || !is_clear_before(text, at) {
         return None;
     }
     let groups = groups(text, at, |byte| matches!(byte, b' ' | b'-'));

@@ -9,26 +9,29 @@ const LONGEST: usize = 48;
 /// More groups than any number has.
 const MAX_GROUPS: usize = 8;
 
-/// Tries `shape` wherever a number may begin: it tells where the number that begins at its second argument ends.
-pub(super) fn find(
+/// Tells where the number ends, if one does, that begins at its second argument.
+pub(super) type Shape = fn(&[u8], usize) -> Option<usize>;
+
+/// Tries every shape wherever a number may begin; `found` is given the index of the shape and the number.
+pub(super) fn find<const N: usize>(
     text: &[u8],
     from: usize,
-    shape: fn(&[u8], usize) -> Option<usize>,
-    found: &mut Vec<Range<usize>>,
+    shapes: [Option<Shape>; N],
+    mut found: impl FnMut(usize, Range<usize>),
 ) {
+    let mut free = [from; N];
     let mut at = from;
     while let Some(skip) = next(text.get(at..).unwrap_or_default()) {
         at = at.saturating_add(skip);
-        match shape(text, at) {
-            Some(end) => {
-                found.push(at..end);
-                at = end.max(at.saturating_add(1));
-            }
-            // A run of digits has one beginning.
-            None => {
-                at = at.saturating_add(run_after(text, at, usize::MAX, |byte| byte.is_ascii_digit()).max(1))
+        for (index, (shape, free)) in shapes.iter().zip(&mut free).enumerate() {
+            let shape = shape.filter(|_| at >= *free);
+            if let Some(end) = shape.and_then(|shape| shape(text, at)) {
+                *free = end;
+                found(index, at..end);
             }
         }
+        // A run of digits has one beginning.
+        at = at.saturating_add(run_after(text, at, usize::MAX, |byte| byte.is_ascii_digit()).max(1));
     }
 }
 
@@ -80,17 +83,32 @@ pub(super) struct Group {
     pub(super) separator: u8,
 }
 
+/// Groups of digits in a row, no more than any number has.
+pub(super) struct Groups {
+    list: [Group; MAX_GROUPS],
+    len: usize,
+}
+
+impl std::ops::Deref for Groups {
+    type Target = [Group];
+
+    fn deref(&self) -> &[Group] {
+        self.list.get(..self.len).unwrap_or_default()
+    }
+}
+
 /// The groups of digits from `at` on, each one separator (as `is_separator` says) from the last.
-pub(super) fn groups(text: &[u8], at: usize, is_separator: fn(u8) -> bool) -> Vec<Group> {
-    let mut groups = Vec::with_capacity(MAX_GROUPS);
+pub(super) fn groups(text: &[u8], at: usize, is_separator: fn(u8) -> bool) -> Groups {
+    let mut groups = Groups { list: [Group { len: 0, end: 0, separator: 0 }; MAX_GROUPS], len: 0 };
     let (mut start, mut separator) = (at, 0);
-    while groups.len() < MAX_GROUPS {
+    while let Some(slot) = groups.list.get_mut(groups.len) {
         let len = run_after(text, start, LONGEST, |byte| byte.is_ascii_digit());
         if len == 0 {
             break;
         }
         let end = start.saturating_add(len);
-        groups.push(Group { len, end, separator });
+        *slot = Group { len, end, separator };
+        groups.len = groups.len.saturating_add(1);
         match after(text, end) {
             Some(byte) if is_separator(byte) => separator = byte,
             _ => break,

@@ -12,7 +12,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::map::Folded;
+use super::map::{Draft, Folded};
 use super::{escape, width};
 
 /// How a text is written.
@@ -29,46 +29,36 @@ pub enum Form {
 /// `text` folded.
 #[must_use]
 pub fn fold(text: &str, form: Form) -> Folded {
-    let mut folded = Folded::with_capacity(text.len());
+    let mut folded = Draft::of(text.len());
     let mut at = 0_usize;
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
-        let plain = plain(rest.as_bytes(), ends_spaced(&folded), form);
-        if let Some(piece) = rest.get(..plain).filter(|piece| !piece.is_empty()) {
-            folded.keep(piece, at);
-            at = at.saturating_add(plain);
-            continue;
-        }
-        at = at.saturating_add(one(&mut folded, rest, at, form));
+        at = match plain(&mut folded, rest, at, form) {
+            0 => at.saturating_add(one(&mut folded, rest, at, form)),
+            plain => at.saturating_add(plain),
+        };
     }
-    if folded.whole() > text.len() {
-        folded.cut(text.len());
-    }
-    folded
+    folded.finish()
 }
 
-fn ends_spaced(folded: &Folded) -> bool {
-    folded.text().ends_with(' ')
+fn ends_spaced(folded: &Draft) -> bool {
+    folded.last() == Some(b' ')
 }
 
-/// How many bytes stand for themselves: printable ASCII, single spaces, and ideographs of U+4000 to U+9FFF.
-fn plain(bytes: &[u8], mut spaced: bool, form: Form) -> usize {
+/// Takes over what stands for itself: printable ASCII, single spaces, and ideographs of U+4000 to U+9FFF. Tells how
+/// many bytes.
+fn plain(folded: &mut Draft, rest: &str, at: usize, form: Form) -> usize {
     let escape = if form == Form::Json { b'\\' } else { b'\n' };
-    let mut len = 0_usize;
-    for &byte in bytes {
-        match byte {
-            b' ' if spaced => break,
-            b' ' => spaced = true,
-            // Continuation bytes are met only behind a first byte that was taken.
-            0x21..=0x7e | 0x80..=0xbf | 0xe4..=0xe9 if byte != escape => spaced = false,
-            _ => break,
-        }
-        len = len.saturating_add(1);
-    }
-    len
+    let mut spaced = ends_spaced(folded);
+    folded.keep_while(rest, at, |byte| {
+        let again = spaced && byte == b' ';
+        spaced = byte == b' ';
+        // Continuation bytes are met only behind a first byte that was taken.
+        matches!(byte, 0x20..=0x7e | 0x80..=0xbf | 0xe4..=0xe9) && byte != escape && !again
+    })
 }
 
 /// Folds the first character of `rest`, which stands at `at`, and tells how many bytes it took.
-fn one(folded: &mut Folded, rest: &str, at: usize, form: Form) -> usize {
+fn one(folded: &mut Draft, rest: &str, at: usize, form: Form) -> usize {
     let Some(first) = rest.chars().next() else { return 1 };
     if first != '\\' || form == Form::Plain {
         put(folded, first, at, first.len_utf8());
@@ -91,7 +81,7 @@ fn one(folded: &mut Folded, rest: &str, at: usize, form: Form) -> usize {
     }
 }
 
-fn put(folded: &mut Folded, char: char, at: usize, len: usize) {
+fn put(folded: &mut Draft, char: char, at: usize, len: usize) {
     let original = at..at.saturating_add(len);
     if char.is_whitespace() {
         if !ends_spaced(folded) {

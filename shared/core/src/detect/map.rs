@@ -10,6 +10,12 @@ pub struct Folded {
     whole: usize,
 }
 
+/// Fewer bytes than this are pushed one by one: in wasm each `memory.copy` is a call out.
+const SHORT: usize = 16;
+
+/// Bytes for which there is one seam, about.
+const WORD: usize = 4;
+
 /// Folded text from `folded` on, up to the next seam, was made of `start..end`. If both are equally long, byte stands
 /// for byte; otherwise it is one piece.
 #[derive(Clone, Copy, Debug)]
@@ -20,37 +26,10 @@ struct Seam {
 }
 
 impl Folded {
-    /// Nothing yet; room for `capacity` bytes.
-    #[must_use]
-    pub fn with_capacity(capacity: usize) -> Self {
-        Self { text: String::with_capacity(capacity), seams: Vec::new(), whole: usize::MAX }
-    }
-
     /// The folded text.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
-    }
-
-    /// Appends `piece`, which stands at `start` of the original and is taken over byte by byte.
-    pub fn keep(&mut self, piece: &str, start: usize) {
-        self.replace(piece, start..start.saturating_add(piece.len()));
-    }
-
-    /// Appends `piece` in place of `original`.
-    pub fn replace(&mut self, piece: &str, original: Range<usize>) {
-        let folded = self.text.len();
-        self.text.push_str(piece);
-        let even = original.len() == piece.len();
-        match self.seams.last_mut() {
-            Some(last) if even && last.end == original.start && last.even(folded) => last.end = original.end,
-            _ => self.seams.push(Seam { folded, start: original.start, end: original.end }),
-        }
-    }
-
-    /// Puts ASCII letters in lower case.
-    pub fn make_ascii_lowercase(&mut self) {
-        self.text.make_ascii_lowercase();
     }
 
     /// Bytes of the original that `range` of the folded text stands for; without what was left out at its ends.
@@ -84,10 +63,6 @@ impl Folded {
         self.whole
     }
 
-    pub(super) fn cut(&mut self, at: usize) {
-        self.whole = self.whole.min(at);
-    }
-
     fn start(&self, folded: usize) -> usize {
         let Some(index) = self.index(folded) else { return 0 };
         self.seams.get(index).map_or(0, |seam| match self.inside(index, seam, folded) {
@@ -108,6 +83,95 @@ impl Folded {
     fn inside(&self, index: usize, seam: &Seam, folded: usize) -> Option<usize> {
         let end = self.seams.get(index.saturating_add(1)).map_or(self.text.len(), |next| next.folded);
         seam.even(end).then(|| seam.start.saturating_add(folded.saturating_sub(seam.folded)))
+    }
+}
+
+/// Folded text while it is made.
+#[derive(Debug, Default)]
+pub struct Draft {
+    bytes: Vec<u8>,
+    seams: Vec<Seam>,
+    whole: usize,
+}
+
+impl Draft {
+    /// Nothing yet, of a text of `len` bytes.
+    #[must_use]
+    pub fn of(len: usize) -> Self {
+        Self { bytes: Vec::with_capacity(len), seams: Vec::with_capacity(len / WORD), whole: len }
+    }
+
+    /// Bytes so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether there is nothing so far.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The last byte so far.
+    #[must_use]
+    pub fn last(&self) -> Option<u8> {
+        self.bytes.last().copied()
+    }
+
+    /// Appends the bytes that `rest` begins with and that are wanted; `rest` stands at `start` of the original.
+    /// Tells how many. What is wanted must be whole characters.
+    pub fn keep_while(&mut self, rest: &str, start: usize, mut wanted: impl FnMut(u8) -> bool) -> usize {
+        let folded = self.bytes.len();
+        let len = rest.bytes().take_while(|byte| wanted(*byte)).count();
+        let piece = rest.as_bytes().get(..len).unwrap_or_default();
+        if len < SHORT {
+            piece.iter().for_each(|byte| self.bytes.push(*byte));
+        } else {
+            self.bytes.extend_from_slice(piece);
+        }
+        if len > 0 {
+            self.sew(folded, start..start.saturating_add(len));
+        }
+        len
+    }
+
+    /// Appends `piece`, which stands at `start` of the original and is taken over byte by byte.
+    pub fn keep(&mut self, piece: &str, start: usize) {
+        self.keep_while(piece, start, |_| true);
+    }
+
+    /// Appends `piece` in place of `original`.
+    pub fn replace(&mut self, piece: &str, original: Range<usize>) {
+        let folded = self.bytes.len();
+        piece.bytes().for_each(|byte| self.bytes.push(byte));
+        self.sew(folded, original);
+    }
+
+    /// Puts ASCII letters in lower case.
+    pub fn make_ascii_lowercase(&mut self) {
+        self.bytes.make_ascii_lowercase();
+    }
+
+    /// Notes that what follows `at` in the original cannot be folded before more of it is known.
+    pub(super) fn cut(&mut self, at: usize) {
+        self.whole = self.whole.min(at);
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn finish(self) -> Folded {
+        let text = String::from_utf8(self.bytes).unwrap_or_default();
+        Folded { text, seams: self.seams, whole: self.whole }
+    }
+
+    /// Notes that the bytes from `folded` on were made of `original`.
+    fn sew(&mut self, folded: usize, original: Range<usize>) {
+        let even = original.len() == self.bytes.len().saturating_sub(folded);
+        match self.seams.last_mut() {
+            Some(last) if even && last.end == original.start && last.even(folded) => last.end = original.end,
+            _ => self.seams.push(Seam { folded, start: original.start, end: original.end }),
+        }
     }
 }
 

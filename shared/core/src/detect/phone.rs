@@ -19,7 +19,8 @@ const MIN_DIGITS: usize = 8;
 
 /// Where the telephone number that begins at `at` ends.
 pub(super) fn at(text: &[u8], at: usize) -> Option<usize> {
-    if !is_clear_before(text, at) || is_price(text, at) {
+    let first = run_after(text, at, 12, |byte| byte.is_ascii_digit());
+    if !matches!(first, 0..=4 | 11) || !is_clear_before(text, at) || is_price(text, at) {
         return None;
     }
     let end = match after(text, at) {
@@ -108,7 +109,7 @@ fn chinese(text: &[u8], at: usize) -> Option<usize> {
     }
     let coded = first.len == 2 && text.get(at..).is_some_and(|rest| rest.starts_with(b"86"));
     let start = if coded { first.end.saturating_add(1) } else { at };
-    let groups = if coded { groups.get(1..)? } else { &groups };
+    let groups = if coded { groups.get(1..)? } else { &*groups };
     mobile(text, start, groups)
 }
 
@@ -136,7 +137,7 @@ fn american(text: &[u8], at: usize) -> Option<usize> {
     let first = groups.first()?;
     let coded = first.len == 1 && after(text, at) == Some(b'1');
     let start = if coded { first.end.saturating_add(1) } else { at };
-    let groups = if coded { groups.get(1..)? } else { &groups };
+    let groups = if coded { groups.get(1..)? } else { &*groups };
     let [area, exchange, number, ..] = groups else { return None };
     let lens = (area.len, exchange.len, number.len) == (3, 3, 4);
     // Blanks alone also stand between numbers that are none of a telephone.

@@ -7,6 +7,7 @@ use super::{all, finds, keywords, local};
 
 /// Whether "internal codename", "nazi", "内部代号" or "straße" is found in each text.
 #[test]
+#[allow(clippy::too_many_lines, reason = "one table")]
 fn disguised_words_are_found() {
     let local = local([keywords(&["internal codename", "nazi", "内部代号", "Straße", "well-known"], false)]);
     let hidden = [

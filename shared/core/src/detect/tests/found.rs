@@ -127,15 +127,15 @@ pub(super) fn key(prefix: &str, len: usize) -> String {
     prefix.chars().chain("a1B2c3D4e5F6g7H8".chars().cycle().take(len)).collect()
 }
 
-#[test]
-fn api_keys_are_found() {
+/// A key of each kind.
+fn keys() -> Vec<String> {
     let hex = |prefix: &str, len: usize| {
         prefix.chars().chain("0a1b2c3d4e5f".chars().cycle().take(len)).collect::<String>()
     };
     let upper = |prefix: &str, len: usize| {
         prefix.chars().chain("ABCDEF234567".chars().cycle().take(len)).collect::<String>()
     };
-    let keys = [
+    vec![
         key("sk-", 48),
         key("sk-", 32),
         key("sk-proj-", 156),
@@ -166,8 +166,12 @@ fn api_keys_are_found() {
         hex("dapi", 32),
         hex("shpat_", 32),
         key("abc8Q~", 34),
-    ];
-    for key in keys {
+    ]
+}
+
+#[test]
+fn api_keys_are_found() {
+    for key in keys() {
         check(
             ApiKey,
             &[
