@@ -1,6 +1,6 @@
 //! Finds personal data and secrets in text: folding that takes disguises off, and detectors for each kind.
 //!
-//! Text is folded once (see [`fold`]); every detector then reads the folded text and names byte ranges of it, which
+//! Text is folded once (see [`fold()`]); every detector then reads the folded text and names byte ranges of it, which
 //! [`Folded::original`] maps back. Detectors are made for streams too: what they say of a text depends on the
 //! [`CONTEXT`] before it, and [`Detector::open`] tells from where on more text could change it.
 
