@@ -172,6 +172,19 @@ fn the_chain_is_the_same_whatever_of_it_is_used() {
 }
 
 #[test]
+fn ai_log_is_told_of_prompts_only_where_they_are_wanted() {
+    for (section, want) in [
+        ("", json!({})),
+        ("log: {prompts: off, max_chars: 9}", json!({})),
+        ("log: {prompts: truncated}", json!({"prompts": "truncated", "max_chars": 2000})),
+        ("log: {prompts: truncated, max_chars: 9}", json!({"prompts": "truncated", "max_chars": 9})),
+        ("log: {prompts: full}", json!({"prompts": "full"})),
+    ] {
+        assert_eq!(*plugin(&rendered(section), "ai-log"), want, "{section}");
+    }
+}
+
+#[test]
 fn response_cache_gets_the_section_and_the_way_to_redis() {
     let with = rendered(
         "cache: {ttl: 2h, scope: everyone, models: [a*, b], max_entry: 2MiB, coalesce_streams: true, max_wait: 5s}\n\
@@ -185,6 +198,7 @@ fn response_cache_gets_the_section_and_the_way_to_redis() {
     assert_eq!(*plugin(&with, "response-cache"), want);
     let bridge = &with.bridge.as_ref().unwrap().plugin.config;
     assert_eq!(bridge["max_reply_bytes"], (2 << 20) + (64 << 10), "an answer passes the bridge");
+    assert_eq!(bridge["max_request_bytes"], bridge["max_reply_bytes"]);
     let small = rendered("cache: {max_entry: 1KiB}\nredis: {url: redis://127.0.0.1}");
     assert_eq!(small.bridge.unwrap().plugin.config["max_reply_bytes"], 1 << 20);
     assert_eq!(

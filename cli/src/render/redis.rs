@@ -16,7 +16,7 @@ pub(super) const CLUSTER: &str = "sluice.redis";
 /// The nodes themselves.
 const NODES: &str = "sluice.redis.nodes";
 /// Largest reply in bytes: far beyond a limit's, and a bound on what a broken Redis can make a worker hold.
-const MAX_REPLY_BYTES: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 /// What an answer in the cache takes besides its body, in bytes, and more.
 const ENTRY_HEAD: u64 = 64 << 10;
 /// Least time that redis_proxy gives an operation: what nobody waits for is still told to a slow Redis.
@@ -34,7 +34,8 @@ pub struct Bridge {
 /// The listener's parts, where the gateway has a Redis.
 pub(super) fn bridge(gateway: &Gateway) -> Option<Bridge> {
     let redis = gateway.redis.as_ref()?;
-    let config = json!({"max_reply_bytes": max_reply_bytes(gateway)});
+    let max_bytes = max_bytes(gateway);
+    let config = json!({"max_request_bytes": max_bytes, "max_reply_bytes": max_bytes});
     let plugin = Plugin { name: RedisBridge::NAME, stage: Stage::Redis, config, secret: false };
     let timeout = redis.timeout.saturating_mul(2).max(OPERATION);
     let mut settings = json!({"op_timeout": seconds(timeout), "read_policy": "MASTER"});
@@ -47,10 +48,10 @@ pub(super) fn bridge(gateway: &Gateway) -> Option<Bridge> {
     Some(Bridge { plugin, settings })
 }
 
-/// Room for the largest answer in the cache.
-fn max_reply_bytes(gateway: &Gateway) -> u64 {
+/// Room for the largest answer in the cache, each way.
+fn max_bytes(gateway: &Gateway) -> u64 {
     let entry = gateway.cache.as_ref().map(|cache| cache.max_entry.saturating_add(ENTRY_HEAD));
-    entry.unwrap_or_default().max(MAX_REPLY_BYTES)
+    entry.unwrap_or_default().max(MAX_BYTES)
 }
 
 impl Bridge {

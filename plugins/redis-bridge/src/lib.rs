@@ -2,9 +2,9 @@
 //!
 //! Reads    the bytes of a connection: HTTP/1.1 requests whose bodies are Redis commands (RESP2), one at a time.
 //! Writes   the commands alone, one way; the other way their replies, all in one HTTP response.
-//! Replies  200 with the replies; 400, 411, 413, 431 to what is no such request; 502 to replies that are not RESP2,
+//! Replies  200 with the replies; 400, 411, 431 to what is no such request, 413 to more than `max_request_bytes`; 502 to replies that are not RESP2,
 //!          507 to replies of more than `max_reply_bytes`. All but 200 close the connection.
-//! Config   `{"max_reply_bytes": 1048576}`
+//! Config   `{"max_request_bytes": 1048576, "max_reply_bytes": 1048576}`
 //! Source   <https://redis.io/docs/latest/develop/reference/protocol-spec/>, RFC 9112,
 //!          <https://www.envoyproxy.io/docs/envoy/v1.40.0/configuration/listeners/network_filters/redis_proxy_filter>
 
@@ -48,7 +48,8 @@ impl NetworkFilter for RedisBridge {
     }
 
     fn new(config: Rc<Config>) -> Self {
-        Self { config, state: State::Reading(Inbox::default()) }
+        let state = State::Reading(Inbox::new(config.max_request_bytes));
+        Self { config, state }
     }
 
     fn on_bytes(&mut self, host: &mut dyn Host, way: Way, chunk: &[u8]) -> Onward {
@@ -87,7 +88,7 @@ impl RedisBridge {
             State::Waiting(outbox) => match outbox.take(chunk) {
                 Ok(None) => Onward::nothing(),
                 Ok(Some(response)) => {
-                    self.state = State::Reading(Inbox::default());
+                    self.state = State::Reading(Inbox::new(self.config.max_request_bytes));
                     Onward::send(response)
                 }
                 Err(problem) => self.give_up(host, problem),

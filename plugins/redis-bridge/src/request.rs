@@ -9,9 +9,6 @@ const MAX_HEAD: usize = 8_192;
 /// Envoy adds a handful of headers to a callout's.
 const MAX_HEADERS: usize = 64;
 
-/// A script's source and its arguments; a cached answer.
-const MAX_BODY: usize = 1_048_576;
-
 /// Commands that change what a connection means: `redis_proxy` keeps that, and connections are shared.
 const STATEFUL: [&[u8]; 14] = [
     b"AUTH",
@@ -74,8 +71,9 @@ pub(crate) struct Request {
 }
 
 /// What has come of a request so far; never more than a head and a body may have, and the last chunk.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Inbox {
+    max_body: usize,
     bytes: Vec<u8>,
     searched: usize, // up to where the end of the head has been looked for
     body: Option<Body>,
@@ -88,6 +86,11 @@ struct Body {
 }
 
 impl Inbox {
+    /// Bodies may have up to `max_body` bytes.
+    pub(crate) const fn new(max_body: usize) -> Self {
+        Self { max_body, bytes: Vec::new(), searched: 0, body: None }
+    }
+
     /// Takes the next chunk, cut anywhere.
     pub(crate) fn take(&mut self, chunk: &[u8]) -> Result<Option<Request>, Refusal> {
         self.bytes.extend_from_slice(chunk);
@@ -114,6 +117,9 @@ impl Inbox {
         }
         let Some(start) = end else { return Ok(None) };
         let length = content_length(self.bytes.get(..start).unwrap_or_default())?;
+        if length > self.max_body {
+            return Err(Refusal::BodyTooLarge);
+        }
         Ok(Some(Body { start, end: start.saturating_add(length) }))
     }
 }
@@ -142,8 +148,7 @@ fn content_length(head: &[u8]) -> Result<usize, Refusal> {
     if lengths.next().is_some() {
         return Err(Refusal::Head);
     }
-    number(length)
-        .map_or(Err(Refusal::Head), |n| if n > MAX_BODY { Err(Refusal::BodyTooLarge) } else { Ok(n) })
+    number(length).ok_or(Refusal::Head)
 }
 
 /// Digits alone (RFC 9110 section 8.6); what is too large for any memory is only that.

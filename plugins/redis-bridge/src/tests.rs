@@ -8,7 +8,7 @@ use super::*;
 const GET: &str = "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
 
 fn bridge(max_reply_bytes: usize) -> RedisBridge {
-    RedisBridge::new(Rc::new(Config { max_reply_bytes }))
+    RedisBridge::new(Rc::new(Config { max_reply_bytes, ..Config::default() }))
 }
 
 fn post(body: &str) -> String {
@@ -143,9 +143,10 @@ fn refusals_and_dropped_replies_are_counted_and_tell_no_data() {
 fn its_configuration_has_a_default_and_a_bound() {
     let read = |text: &str| serde_json::from_str::<Config>(text).map_err(|error| error.to_string());
     let check = |text: &str| RedisBridge::check(read(text)?, &|_| None);
-    assert_eq!(check("{}"), Ok(Config { max_reply_bytes: 1_048_576 }));
-    assert_eq!(check(r#"{"max_reply_bytes": 5}"#), Ok(Config { max_reply_bytes: 5 }));
+    assert_eq!(check("{}"), Ok(Config { max_request_bytes: 1_048_576, max_reply_bytes: 1_048_576 }));
+    assert_eq!(check(r#"{"max_reply_bytes": 5}"#), Ok(Config { max_reply_bytes: 5, ..Config::default() }));
     assert_eq!(check(r#"{"max_reply_bytes": 0}"#), Err("max_reply_bytes: must be at least 1".to_owned()));
+    assert_eq!(check(r#"{"max_request_bytes": 0}"#), Err("max_request_bytes: must be at least 1".to_owned()));
     assert!(check(r#"{"max_reply": 5}"#).is_err());
 }
 

@@ -40,17 +40,15 @@ impl Fetch {
         let Some(entry) = self.answer.as_ref().filter(|_| !is_withheld(host)) else {
             return self.unlock(host, config);
         };
-        let kept = match &config.store {
+        match &config.store {
             Store::Memory(memory) => {
                 let is_known = |known: Entry| known.stored_ms >= self.question.since_ms;
-                !(alone && memory.get(host, key).is_some_and(is_known)) && memory.put(host, key, entry)
+                let kept =
+                    !(alone && memory.get(host, key).is_some_and(is_known)) && memory.put(host, key, entry);
+                host.count("response_cache_stored_total", kept.into());
             }
-            Store::Redis(worker) => {
-                worker.store(host, key, &self.token, entry);
-                true
-            }
-        };
-        host.count("response_cache_stored_total", kept.into());
+            Store::Redis(worker) => worker.store(host, key, &self.token, entry),
+        }
     }
 
     fn unlock(&self, host: &mut dyn Host, config: &Config) {

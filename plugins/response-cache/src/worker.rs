@@ -24,7 +24,16 @@ pub struct Worker {
     script: Script,
     prefix: u64,
     tokens: Cell<u64>,
-    under_way: RefCell<HashMap<CalloutId, Call>>,
+    under_way: RefCell<HashMap<CalloutId, Order>>,
+}
+
+/// A detached call, and what it means that it is done.
+#[derive(Debug)]
+enum Order {
+    /// Keeps an entry; if it does not, this frees its lock.
+    Store(Call, Command),
+    /// Frees or renews a lock.
+    Lock(Call),
 }
 
 /// What Redis said to a lookup.
@@ -108,7 +117,11 @@ impl Worker {
     /// Keeps an entry, and frees the lock if it is `token`'s.
     pub(crate) fn store(&self, host: &mut dyn Host, key: &Key, token: &str, entry: &Entry) {
         let now_ms = host.now_ms();
-        self.tell(host, store::store(&self.script, key, token, entry, now_ms));
+        let release = store::release(&self.script, key, token);
+        match self.redis.call_detached(host, vec![store::store(&self.script, key, token, entry, now_ms)]) {
+            Ok(call) => self.expect(call, |call| Order::Store(call, release)),
+            Err(_) => self.tell(host, release),
+        }
     }
 
     /// Frees the lock if it is `token`'s.
@@ -124,8 +137,12 @@ impl Worker {
     /// What cannot be sent is not sent again: an entry that is not kept costs a miss, and a lock ends by itself.
     fn tell(&self, host: &mut dyn Host, command: Command) {
         if let Ok(call) = self.redis.call_detached(host, vec![command]) {
-            self.under_way.borrow_mut().insert(call.id(), call);
+            self.expect(call, Order::Lock);
         }
+    }
+
+    fn expect(&self, call: Call, order: impl FnOnce(Call) -> Order) {
+        self.under_way.borrow_mut().insert(call.id(), order(call));
     }
 
     /// A detached call has ended.
@@ -135,9 +152,22 @@ impl Worker {
         id: CalloutId,
         reply: Result<CalloutReply, CalloutError>,
     ) {
-        let Some(call) = self.under_way.borrow_mut().remove(&id) else { return };
-        if let Outcome::Again(call) = call.read(&self.redis, host, reply) {
-            self.under_way.borrow_mut().insert(call.id(), call);
+        let order = self.under_way.borrow_mut().remove(&id);
+        match order {
+            Some(Order::Store(call, release)) => match self.answer(host, call, reply) {
+                Answer::Again(call) => self.expect(call, |call| Order::Store(call, release)),
+                Answer::Reply(_) => host.count("response_cache_stored_total", 1),
+                Answer::Failed => {
+                    host.count("response_cache_store_failures_total", 1);
+                    self.tell(host, release); // whoever waits for the entry need not wait for the lease
+                }
+            },
+            Some(Order::Lock(call)) => {
+                if let Answer::Again(call) = self.answer(host, call, reply) {
+                    self.expect(call, Order::Lock);
+                }
+            }
+            None => {}
         }
     }
 

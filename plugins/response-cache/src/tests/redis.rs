@@ -349,3 +349,22 @@ fn an_answer_that_the_checks_withhold_frees_the_lock() {
     bed.done(&mut client);
     assert_eq!(told(&bed), "release");
 }
+
+#[test]
+fn an_answer_that_redis_does_not_keep_frees_the_lock() {
+    for (said, stored, next) in [
+        (Ok(reply(Some(integer(1))).unwrap()), 1, "store"),
+        (reply(Some(b"-OOM command not allowed\r\n".to_vec())), 0, "release"),
+        (reply(None), 0, "release"),
+        (Ok(CalloutReply { status: 413, headers: Headers::default(), body: Vec::new() }), 0, "release"),
+    ] {
+        let mut bed = bed();
+        let mut client = bed.ask(&question("hi"));
+        answer(&mut bed, &mut client, Some(leader()));
+        bed.answer(&mut client, "Hello");
+        bed.done(&mut client);
+        let (id, ..) = sent(&bed);
+        ResponseCache::on_detached_callout(&bed.config, &mut bed.host, id, said);
+        assert_eq!((bed.count("stored"), told(&bed).as_str()), (stored, next));
+    }
+}
