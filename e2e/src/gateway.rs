@@ -163,11 +163,26 @@ impl Gateway {
     /// Kills Envoy, not the command that started it, as a crash does: nothing is drained or told.
     #[track_caller]
     pub fn kill_envoy(&self) {
+        kill_process(self.envoy(), Signal::KILL).expect("Envoy runs");
+    }
+
+    /// Memory that Envoy has in use, in bytes: its resident set.
+    #[must_use]
+    #[track_caller]
+    pub fn envoy_memory(&self) -> u64 {
+        let status = process::read(Path::new(&format!("/proc/{}/status", self.envoy())));
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib =
+            resident.and_then(|rest| rest.trim().strip_suffix(" kB")).and_then(|kib| kib.parse::<u64>().ok());
+        kib.expect("Envoy runs, on Linux") * 1024
+    }
+
+    #[track_caller]
+    fn envoy(&self) -> Pid {
         let children = format!("/proc/{0}/task/{0}/children", self.process.id());
         let children = process::read(Path::new(&children));
         let envoy = children.split_whitespace().filter_map(|id| id.parse().ok()).find_map(Pid::from_raw);
-        let envoy = envoy.expect("Envoy is the command's child");
-        kill_process(envoy, Signal::KILL).expect("Envoy runs");
+        envoy.expect("Envoy is the command's child")
     }
 
     /// Sends SIGTERM; the gateway must drain and exit 0.

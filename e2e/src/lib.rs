@@ -20,6 +20,7 @@
 
 pub mod answer;
 pub mod bed;
+pub mod cache;
 pub mod client;
 pub mod envoy;
 pub mod gateway;

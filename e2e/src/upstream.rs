@@ -162,6 +162,12 @@ impl Upstream {
         self.shared.state().by_key.insert(key.to_owned(), script);
     }
 
+    /// From now on answers requests with `tag` somewhere in their body by each of `scripts`, the last of them again and
+    /// again: for tests whose requests must be the same to the byte.
+    pub fn tell(&self, tag: &str, scripts: impl IntoIterator<Item = Script>) {
+        self.shared.state().by_tag.insert(tag.to_owned(), scripts.into_iter().collect());
+    }
+
     /// Everything that has arrived, oldest first.
     #[must_use]
     pub fn requests(&self) -> Vec<Seen> {

@@ -121,7 +121,7 @@ impl Connection<'_> {
         if let Some(told) = told {
             return Script::json(told.clone());
         }
-        self.shared.state().next_script(seen.key())
+        self.shared.state().next_script(seen.key(), &seen.body)
     }
 
     fn perform(&mut self, script: &Script, answer: &Answer) -> io::Result<After> {

@@ -14,6 +14,7 @@ pub(super) struct State {
     pub(super) memory: usize,
     pub(super) once: VecDeque<Script>,
     pub(super) by_key: HashMap<String, Script>,
+    pub(super) by_tag: HashMap<String, VecDeque<Script>>,
     pub(super) seen: Vec<Seen>,
     pub(super) sockets: HashMap<u64, TcpStream>,
     pub(super) abandoned: usize,
@@ -26,6 +27,7 @@ impl Default for State {
             memory: MEMORY,
             once: VecDeque::new(),
             by_key: HashMap::new(),
+            by_tag: HashMap::new(),
             seen: Vec::new(),
             sockets: HashMap::new(),
             abandoned: 0,
@@ -34,7 +36,13 @@ impl Default for State {
 }
 
 impl State {
-    pub(super) fn next_script(&mut self, key: Option<&str>) -> Script {
+    /// The next script for a request with this key and body.
+    pub(super) fn next_script(&mut self, key: Option<&str>, body: &[u8]) -> Script {
+        let has = |tag: &str| body.windows(tag.len()).any(|part| part == tag.as_bytes());
+        if let Some((_, scripts)) = self.by_tag.iter_mut().find(|(tag, _)| has(tag)) {
+            let next = if scripts.len() > 1 { scripts.pop_front() } else { scripts.front().cloned() };
+            return next.unwrap_or_default();
+        }
         if let Some(script) = self.once.pop_front() {
             return script;
         }
