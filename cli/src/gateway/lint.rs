@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::pattern::covers;
 use super::secret::readable_by_others;
-use super::{Gateway, Guard, HoldUntil, Origin, Rule, Secret, Sticky};
+use super::{Gateway, Guard, HoldUntil, Origin, Prompts, Rule, Secret, Sticky};
 use crate::file::{Cursor, Place, Report, show_duration};
 
 /// Looks at a gateway that has no mistakes; `root` gives the places.
@@ -30,7 +30,7 @@ pub(super) fn look(root: &Cursor<'_>, gateway: &Gateway) {
     guard::look(root, gateway);
     timeouts(root, gateway);
     hold(root, gateway);
-    log(root);
+    log(root, gateway);
     open_admin(root, gateway);
 }
 
@@ -190,10 +190,15 @@ fn timeouts(root: &Cursor<'_>, gateway: &Gateway) {
     }
 }
 
-/// Prompts are never logged yet, so their length does not matter.
-fn log(root: &Cursor<'_>) {
-    if let Some(at) = root.field("log").and_then(|log| log.field("max_chars")) {
-        at.warn("has no effect while `prompts` is off; remove it");
+/// A length of prompts that are not cut to it.
+fn log(root: &Cursor<'_>, gateway: &Gateway) {
+    let Some(at) = root.field("log").and_then(|log| log.field("max_chars")) else {
+        return;
+    };
+    match gateway.log.prompts {
+        Prompts::Off => at.warn("has no effect while `prompts` is off; remove it"),
+        Prompts::Full => at.warn("has no effect with `prompts: full`; remove it"),
+        Prompts::Truncated => {}
     }
 }
 

@@ -31,7 +31,7 @@ pub use consumer::{Consumer, ConsumerKey, Credentials, Origin, sha256_hex};
 pub use guard::{Action, Check, Contract, Failure, Finder, Form, Guard, Refusal, Risk, Service};
 pub use limit::{Amount, Dimension, Limit, Weights};
 pub use listen::Tls;
-pub use policy::{Hold, HoldUntil, Log, Retry, Timeouts};
+pub use policy::{Hold, HoldUntil, Log, Prompts, Retry, Timeouts};
 pub use price::Price;
 pub use provider::{Balance, Key, Protocol, Provider, Rotation};
 pub use redis::{OnError, Redis};

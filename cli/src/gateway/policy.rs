@@ -92,16 +92,40 @@ impl HoldUntil {
     }
 }
 
-/// What the access log holds. Prompts are never in it yet.
+/// What the access log holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// Most characters of one prompt or answer, once they can be logged.
+    /// Whether prompts and answers are in it.
+    pub prompts: Prompts,
+    /// Most characters of one prompt or answer, where they are truncated.
     pub max_chars: u32,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { max_chars: 2000 }
+        Self { prompts: Prompts::Off, max_chars: 2000 }
+    }
+}
+
+/// How much of prompts and answers the access log holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prompts {
+    /// Nothing.
+    Off,
+    /// Their first characters.
+    Truncated,
+    /// All that fits into a line.
+    Full,
+}
+
+impl Prompts {
+    const NAMES: [(&str, Self); 3] =
+        [("off", Self::Off), ("truncated", Self::Truncated), ("full", Self::Full)];
+
+    /// The name in gateway.yaml and in ai-log's configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, prompts)| *prompts == self).map_or("", |(name, _)| name)
     }
 }
 
@@ -181,18 +205,9 @@ pub(super) fn log(fields: &mut Fields<'_>) -> Option<Log> {
     let Some(at) = fields.optional("log") else {
         return Some(default);
     };
-    let mut fields = at.fields("`{prompts: off}`")?;
-    let prompts = or(fields.optional("prompts"), (), prompts);
+    let mut fields = at.fields("`{prompts: truncated, max_chars: 2000}`")?;
+    let prompts = or(fields.optional("prompts"), default.prompts, |at| at.choice(&Prompts::NAMES));
     let max_chars = or(fields.optional("max_chars"), default.max_chars, |at| at.number32(1..=1_000_000));
     fields.finish();
-    prompts?;
-    Some(Log { max_chars: max_chars? })
-}
-
-/// Prompts may hold secrets, which only the guard's detectors can take out.
-fn prompts(at: &Cursor<'_>) -> Option<()> {
-    if at.choice(&[("off", true), ("truncated", false), ("full", false)])? {
-        return Some(());
-    }
-    at.refuse("not supported yet: needs guard; write off")
+    Some(Log { prompts: prompts?, max_chars: max_chars? })
 }

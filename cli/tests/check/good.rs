@@ -35,7 +35,7 @@ fn everything_but_providers_and_models_has_a_default() {
     assert_eq!(gateway.retry.backoff, Duration::from_millis(50));
     assert_eq!((gateway.hold.until.as_str(), gateway.hold.max.as_secs()), ("first_content", 15));
     assert_eq!(gateway.hold.max_bytes, 256 * 1024);
-    assert_eq!(gateway.log.max_chars, 2000);
+    assert_eq!((gateway.log.prompts.as_str(), gateway.log.max_chars), ("off", 2000));
     let provider = gateway.provider("a").unwrap();
     assert_eq!((provider.rotation, provider.balance), (Rotation::RoundRobin, Balance::LeastRequest));
     assert_eq!(gateway.models[0].sticky, Sticky::Request);

@@ -133,7 +133,7 @@ const SECTIONS: &[&str] = &[
     "retry: {per_target: 0}",
     "hold: {until: x}",
     "unknown: 1",
-    "log: {prompts: full}",
+    "log: {prompts: all}",
     "tls: {cert: a}",
 ];
 

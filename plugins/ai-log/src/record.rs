@@ -7,6 +7,8 @@ use sluice_core::meter::Expected;
 use sluice_core::openai::Operation;
 use sluice_core::openai::error::ERROR_HEADER;
 
+use crate::conversation::Said;
+use crate::excerpt::Excerpt;
 use crate::outcome::Outcome;
 
 /// Version of the record's shape.
@@ -44,7 +46,7 @@ impl Asked {
     }
 
     /// What the request asks for, by its path.
-    fn operation(&self) -> Operation {
+    pub(crate) fn operation(&self) -> Operation {
         Operation::of_path(&self.path)
     }
 
@@ -71,7 +73,7 @@ fn clip(text: &str, max: usize) -> &str {
 }
 
 /// One JSON object on one line, made of all that is known of the request.
-pub(crate) fn write(host: &dyn Host, asked: Option<&Asked>) -> String {
+pub(crate) fn write(host: &dyn Host, asked: Option<&Asked>, said: &Said) -> String {
     let outcome = outcome(host);
     let mut record = Object::default();
     record.number("version", Some(VERSION));
@@ -96,6 +98,8 @@ pub(crate) fn write(host: &dyn Host, asked: Option<&Asked>) -> String {
     }
     record.text("error", outcome.error_code().map(|code| clip(code, MAX_TEXT)));
     record.text("end", Some(outcome.end().name()));
+    record.excerpt("prompt", said.prompt.as_ref());
+    record.excerpt("answer", said.answer.as_ref());
     record.finish()
 }
 
@@ -253,6 +257,15 @@ impl Object {
         self.text(name, value.map(|value| clip(value, MAX_TEXT)));
     }
 
+    /// A text of any length, and how long it was if it is cut.
+    fn excerpt(&mut self, name: &str, excerpt: Option<&Excerpt>) {
+        let Some(Excerpt { text, chars }) = excerpt else {
+            return;
+        };
+        self.json(name, Some(&one_line(&quoted(text))));
+        self.number(&format!("{name}_chars"), *chars);
+    }
+
     fn finish(mut self) -> String {
         self.0.push_str(if self.0.is_empty() { "{}" } else { "}" });
         self.0
@@ -262,4 +275,18 @@ impl Object {
 /// A JSON string; control characters are escaped, so it holds no line break.
 fn quoted(text: &str) -> String {
     Value::from(text).to_string()
+}
+
+/// A JSON string without what ends a line, or steers a terminal, although JSON lets it stand as it is.
+fn one_line(json: &str) -> String {
+    let mut line = String::with_capacity(json.len());
+    for char in json.chars() {
+        match char {
+            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => {
+                line.push_str(&format!("\\u{:04x}", u32::from(char)));
+            }
+            char => line.push(char),
+        }
+    }
+    line
 }

@@ -8,6 +8,8 @@ use sluice_core::testing::FakeHost;
 
 use super::*;
 
+mod said;
+
 const CHAT: &[(&str, &str)] =
     &[(":method", "POST"), (":path", "/v1/chat/completions?key=sk-canary"), ("x-request-id", "r-1")];
 
@@ -372,14 +374,6 @@ fn a_list_of_models_has_no_tokens() {
     let record = parsed(&mut filter, &mut host);
     assert_eq!((record.get("input_tokens"), record.get("output_tokens")), (None, None));
     assert_eq!((record["operation"].as_str(), record["end"].as_str()), (Some("other"), Some("complete")));
-}
-
-#[test]
-fn there_is_nothing_to_configure() {
-    let load = |json: &str| RouteConfigs::parse(json.as_bytes(), |raw| AiLog::check(raw, &|_| None));
-    assert!(load("").is_ok() && load("{}").is_ok());
-    let refused = load(r#"{"prompts": "full"}"#).unwrap_err().to_string();
-    assert!(refused.contains("unknown field `prompts`"), "{refused}");
 }
 
 /// Values that facts have, should have, and should not.
