@@ -160,7 +160,8 @@ pub fn stream_event(operation: Operation, code: Code, message: &str) -> String {
             format!("\n\nevent: error\ndata: {event}\n\n")
         }
         Operation::Messages => {
-            let event = json!({"type": "error", "error": {"type": "api_error", "message": message}});
+            let kind = messages_kind(code.status());
+            let event = json!({"type": "error", "error": {"type": kind, "message": message}});
             format!("\n\nevent: error\ndata: {event}\n\n")
         }
         _ => format!("\n\ndata: {}\n\n", code.body(None, message)),
@@ -247,6 +248,18 @@ mod tests {
         }
         let list = LocalReply::json("{}".to_owned());
         assert_eq!(list.clone().shaped(Operation::Messages), list);
+    }
+
+    #[test]
+    fn an_event_names_the_same_kind_of_error_as_a_whole_answer() {
+        for (code, want) in [
+            (Code::ContentPolicyViolation, "invalid_request_error"),
+            (Code::GuardUnavailable, "api_error"),
+            (Code::UpstreamError, "api_error"),
+        ] {
+            let event = stream_event(Operation::Messages, code, "No.");
+            assert!(event.contains(&format!("\"type\":\"{want}\"")), "{event}");
+        }
     }
 
     #[test]
