@@ -15,9 +15,9 @@ pub(crate) const MAX_DOCUMENT: usize = 4 * 1024 * 1024;
 /// Largest event of a stream that is read, in bytes. Text comes in far smaller ones.
 const MAX_EVENT: usize = 1024 * 1024;
 
-/// What is in a Responses answer besides what the model said: what it was asked, and how.
-/// <https://platform.openai.com/docs/api-reference/responses/object>
-const ECHOES: [&str; 6] = ["instructions", "prompt", "reasoning", "text", "tool_choice", "tools"];
+/// The members at the top of an answer that hold what was said, in every protocol that is known. The others tell who
+/// answered, or repeat what was asked: <https://platform.openai.com/docs/api-reference/responses/object>.
+const SAID: [&str; 5] = ["choices", "content", "data", "error", "output"];
 
 /// A body whose texts are wanted.
 pub(crate) enum Body {
@@ -76,13 +76,12 @@ impl Body {
         }
     }
 
-    /// What the record says of an answer's body. `echoes`: it may repeat what was asked.
-    pub(crate) fn said(self, limit: Limit, echoes: bool) -> Option<Excerpt> {
+    /// What the record says of an answer's body.
+    pub(crate) fn said(self, limit: Limit) -> Option<Excerpt> {
         match self {
             Self::Document(doc) => {
-                let texts = texts::answer(&doc).ok()?; // also if it broke off
-                let left_out = if echoes { echoed(&doc).ok()? } else { Vec::new() };
-                excerpt(&doc, &texts, &left_out, limit)
+                let texts = texts::answer(&doc).ok()?; // an error also if it broke off
+                excerpt(&doc, &texts, &said(&doc).ok()?, limit)
             }
             Self::Stream(deltas) => deltas.gathered.excerpt(deltas.ended),
             Self::Unread => None,
@@ -96,32 +95,32 @@ fn fits(headers: &Headers) -> bool {
     length.is_none_or(|length| length <= MAX_DOCUMENT)
 }
 
-/// The texts of a document but for those in `left_out`.
-fn excerpt(doc: &[u8], texts: &Texts, left_out: &[Span], limit: Limit) -> Option<Excerpt> {
+/// The texts of a document; if `within` names any parts of it, those in them.
+fn excerpt(doc: &[u8], texts: &Texts, within: &[Span], limit: Limit) -> Option<Excerpt> {
     let mut gathered = Gathered::new(limit, true);
     for text in &texts.texts {
-        let is_in = |span: &Span| (span.start..span.end).contains(&text.span.start);
-        if !left_out.iter().any(is_in) {
+        let holds = |span: &Span| (span.start..span.end).contains(&text.span.start);
+        if within.is_empty() || within.iter().any(holds) {
             gathered.push(text.run, 0, &text.decode(doc).text, text.form);
         }
     }
     gathered.excerpt(true)
 }
 
-/// Values of the members at the top of an answer that repeat the request.
-fn echoed(doc: &[u8]) -> Result<Vec<Span>, Error> {
-    let mut echoed = Vec::new();
+/// Values of the members that hold what was said; none in an answer of another shape.
+fn said(doc: &[u8]) -> Result<Vec<Span>, Error> {
+    let mut said = Vec::new();
     let mut reader = Reader::new(doc);
     if reader.kind() != Some(Kind::Object) {
-        return Ok(echoed);
+        return Ok(said);
     }
     reader.object(|reader, key| {
-        if ECHOES.iter().any(|name| key.is(name)) {
-            echoed.push(reader.skip()?);
+        if said.len() < SAID.len() && SAID.iter().any(|name| key.is(name)) {
+            said.push(reader.skip()?);
         }
         Ok(())
     })?;
-    Ok(echoed)
+    Ok(said)
 }
 
 impl Deltas {

@@ -11,7 +11,6 @@ use crate::excerpt::Excerpt;
 /// The texts of one request and of its answer.
 pub(crate) struct Conversation {
     limit: Limit,
-    operation: Operation,
     request: Option<Body>, // none: not readable, or read
     prompt: Option<Excerpt>,
     answer: Option<Body>,
@@ -31,7 +30,7 @@ impl Conversation {
     pub(crate) fn begin(limit: Limit, operation: Operation, headers: &Headers) -> Option<Self> {
         let known = operation != Operation::Other;
         let request = Body::request(headers).filter(|_| known);
-        known.then_some(Self { limit, operation, request, prompt: None, answer: None })
+        known.then_some(Self { limit, request, prompt: None, answer: None })
     }
 
     /// What of the request is to be shown next.
@@ -66,8 +65,7 @@ impl Conversation {
 
     /// All that was said.
     pub(crate) fn finish(self) -> Said {
-        let echoes = self.operation == Operation::Responses;
-        let answer = self.answer.and_then(|body| body.said(self.limit, echoes));
+        let answer = self.answer.and_then(|body| body.said(self.limit));
         Said { prompt: self.prompt, answer }
     }
 }

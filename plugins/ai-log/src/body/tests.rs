@@ -15,17 +15,17 @@ fn asked(doc: &str) -> Option<String> {
     body.prompt(LIMIT).map(|excerpt| excerpt.text)
 }
 
-fn answered(doc: &str, echoes: bool) -> Option<String> {
+fn answered(doc: &str) -> Option<String> {
     let mut body = Body::answer(&headers("application/json", doc.len()), LIMIT).unwrap();
     body.pass(doc.as_bytes(), true);
-    body.said(LIMIT, echoes).map(|excerpt| excerpt.text)
+    body.said(LIMIT).map(|excerpt| excerpt.text)
 }
 
 fn streamed(parts: &[&[u8]]) -> Option<Excerpt> {
     let mut body = Body::answer(&headers("text/event-stream", 0), LIMIT).unwrap();
     parts.iter().for_each(|part| assert!(body.pass(part, false)));
     body.pass(b"", true);
-    body.said(LIMIT, true)
+    body.said(LIMIT)
 }
 
 #[test]
@@ -68,32 +68,26 @@ fn the_texts_of_a_request_are_those_that_a_model_reads() {
 #[test]
 fn the_texts_of_an_answer_are_what_the_model_said() {
     let responses = r#"{"object":"response","instructions":"said before","tools":[{"type":"function","name":"f"}],"output":[{"type":"message","role":"assistant","content":[{"type":"output_text","text":"yes"}]}]}"#;
-    for (doc, echoes, want) in [
+    for (doc, want) in [
         (
-            r#"{"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"Ask bob@example.com"},"finish_reason":"stop"}]}"#,
-            false,
+            r#"{"id":"c","object":"chat.completion","model":"@cf/m","provider":"Some One","choices":[{"index":0,"message":{"role":"assistant","content":"Ask bob@example.com"},"finish_reason":"stop"}]}"#,
             Some("Ask [EMAIL]"),
         ),
         (
             r#"{"choices":[{"message":{"content":"a"}},{"message":{"content":"b"}}],"usage":{"prompt_tokens":1}}"#,
-            false,
             Some("a\nb"),
         ),
         (
             r#"{"type":"message","content":[{"type":"thinking","thinking":"hm"},{"type":"text","text":"yes"}]}"#,
-            false,
             Some("hm\nyes"),
         ),
-        (responses, true, Some("yes")),
-        (r#"{"object":"list","data":[{"embedding":[0.1,0.2],"index":0}]}"#, false, None),
-        (
-            r#"{"error":{"message":"no such model","type":"invalid_request_error"}}"#,
-            false,
-            Some("no such model"),
-        ),
-        (r#"{"choices":[{"message":{"content":"cut o"#, false, None),
+        (responses, Some("yes")),
+        (r#"{"object":"list","model":"@cf/m","data":[{"embedding":[0.1,0.2],"index":0}]}"#, None),
+        (r#"{"error":{"message":"no such model","type":"invalid_request_error"}}"#, Some("no such model")),
+        (r#"{"detail":"no such path"}"#, Some("no such path")),
+        (r#"{"choices":[{"message":{"content":"cut o"#, None),
     ] {
-        assert_eq!(answered(doc, echoes).as_deref(), want, "{doc}");
+        assert_eq!(answered(doc).as_deref(), want, "{doc}");
     }
 }
 
