@@ -12,8 +12,10 @@ use crate::fingerprint::{self, Circumstances, Key, Scope};
 use crate::replay::{Wanted, replay};
 use crate::store::clear::tag;
 
-/// Request headers that reach the provider and change an answer.
-const MEANINGFUL: [&str; 4] = ["openai-beta", "anthropic-version", "anthropic-beta", CONTENT_TYPE];
+/// Request headers that change an answer: where the request goes, what it means, and with which other one a provider may
+/// take it for a repetition, whose answer it then is.
+const MEANINGFUL: [&str; 6] =
+    ["x-ai-cluster", "idempotency-key", "openai-beta", "anthropic-version", "anthropic-beta", CONTENT_TYPE];
 
 /// Of this one only the essence means anything: parameters of JSON mean nothing (RFC 8259 section 11).
 const CONTENT_TYPE: &str = "content-type";

@@ -117,6 +117,8 @@ fn what_leads_elsewhere_or_says_something_else_is_another_question() {
         (&[("openai-beta", "a")], streamed("hi").to_string(), true),
         (&[], question("hi").to_string(), false),
         (&[("openai-beta", "b")], question("hi").to_string(), false),
+        (&[("openai-beta", "a"), ("idempotency-key", "1")], question("hi").to_string(), false),
+        (&[("openai-beta", "a"), ("x-ai-cluster", "openai.2")], question("hi").to_string(), false),
         (&[("openai-beta", "a"), (":path", "/v1/chat/completions?x=1")], question("hi").to_string(), false),
         (&[("openai-beta", "a")], other_model.to_string(), false),
         (&[("openai-beta", "a")], question("Hi").to_string(), false),
