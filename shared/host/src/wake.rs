@@ -50,8 +50,10 @@ impl Waiting {
         if let Some(stream) = book.remove(context) {
             book.by_time.insert((0, context));
             book.streams.insert(context, (0, stream));
-            book.soon = true;
-            abi::set_tick(SOON_MS);
+            // Once only: each call sets the timer back, and under load it would never run out.
+            if !std::mem::replace(&mut book.soon, true) {
+                abi::set_tick(SOON_MS);
+            }
         }
     }
 
