@@ -9,6 +9,7 @@
 use serde_json::{Value, json};
 use sluice_e2e::bed;
 use sluice_e2e::client;
+use sluice_e2e::gateway::Options;
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -139,7 +140,8 @@ fn every_line_is_json_and_none_tells_what_was_said() {
                       "x_mock": {"a": {"say": "an answer-canary"}}, "stream": true});
     bed.ask_with("canary", body.clone());
     bed.ask_with("quote\"d\\model", body);
-    bed.ai_log("canary");
+    let record = bed.ai_log("canary");
+    assert_eq!((record.get("prompt"), record.get("answer")), (None, None), "{record}");
     bed.gateway.log_line("a model with quotes", |line| line["ai_log"]["model"] == "gpt-quote\"d\\model");
     let logs = [bed.gateway.access_text(), bed.gateway.envoy_log(), bed.gateway.stderr()].concat();
     assert!(!logs.contains("prompt-canary") && !logs.contains("answer-canary"));
@@ -159,4 +161,84 @@ fn each_request_is_recorded_once() {
         log.iter().filter(|line| line["ai_log"]["model"] == bed::model(&format!("once-{n}"))).count()
     };
     assert!((0..10).all(|n| of(n) == 1));
+}
+
+/// A bed whose log holds prompts, with further sections.
+fn telling(log: &str, sections: &str) -> bed::Bed {
+    bed::Bed::start(&Options::default(), &format!("log: {log}\n{sections}"))
+}
+
+/// The bed's logs and metrics, but for the records.
+fn elsewhere(bed: &bed::Bed) -> String {
+    let stats = client::send(bed.gateway.admin(), "GET", "/stats", &[], b"").text();
+    [bed.gateway.envoy_log(), bed.gateway.stderr(), stats].concat()
+}
+
+const ASKED: &str = "Mail bob@example.com a prompt-canary.";
+const SAID: &str = "Call +49 30 901820 for the answer-canary.";
+
+#[test]
+fn prompts_and_answers_are_told_without_what_is_personal() {
+    let asked = "Mail [EMAIL] a prompt-canary.";
+    let said = "Call [PHONE] for the answer-canary.";
+    for (log, prompt, answer) in [
+        ("{prompts: truncated, max_chars: 15}", &asked[..15], (&said[..15], Some(SAID.len()))),
+        ("{prompts: truncated, max_chars: 8}", "Mail ", ("Call ", Some(SAID.len()))),
+        ("{prompts: full}", asked, (said, None)),
+    ] {
+        let bed = telling(log, "");
+        for (test, stream) in [("tell-stream", true), ("tell-whole", false)] {
+            let messages = json!([{"role": "user", "content": ASKED}]);
+            let body = json!({"messages": messages, "stream": stream, "x_mock": {"*": {"say": SAID}}});
+            assert_eq!(bed.ask_with(test, body).reply.status, 200);
+            let record = bed.ai_log(test);
+            assert!(record["prompt"].as_str().is_some_and(|told| told.starts_with(prompt)), "{record}");
+            assert_eq!(
+                (&record["answer"], &record["answer_chars"]),
+                (&json!(answer.0), &json!(answer.1)),
+                "{log}"
+            );
+        }
+        let access = bed.gateway.access_text();
+        assert!(!access.contains("bob@") && !access.contains("901820"), "{access}");
+        assert!(!elsewhere(&bed).contains("canary"));
+        bed.gateway.assert_no_trap();
+    }
+}
+
+#[test]
+fn a_stream_that_breaks_off_is_told_as_far_as_it_came() {
+    let bed = telling("{prompts: full}", "");
+    let script = json!({"say": "One two bob@example.com four five six.", "reset_after": 3, "gap_ms": 30});
+    bed.ask("tell-reset", true, json!({"*": script}));
+    let record = bed.ai_log("tell-reset");
+    assert_eq!(record["end"], "provider_reset", "{record}");
+    assert!(record["answer"].as_str().is_some_and(|told| told.starts_with("One two ")), "{record}");
+    assert!(record["answer_chars"].as_u64().is_some_and(|chars| chars > 8), "{record}");
+    assert!(!record.to_string().contains("bob@"), "{record}");
+    bed.gateway.assert_no_trap();
+}
+
+#[test]
+fn a_blocked_request_is_told_and_one_without_a_key_is_not() {
+    let sections = "guard: {checks: [{name: words, keywords: [forbidden], action: block}]}\n\
+                    consumers: [{name: ann, keys: [sk-ann-0123456789abcdef]}]\n";
+    let bed = telling("{prompts: full}", sections);
+    let mut body = bed::chat_body("tell-blocked");
+    body["messages"] = json!([{"role": "user", "content": "A forbidden word for bob@example.com"}]);
+    let ask = |headers: &[(&str, &str)]| {
+        client::send(bed.gateway.address(), "POST", CHAT, headers, body.to_string().as_bytes()).status
+    };
+    assert_eq!(ask(&[("content-type", "application/json")]), 401);
+    let refused = record_of(&bed, "401", |record| record["status"] == 401);
+    assert_eq!((refused.get("prompt"), refused.get("answer")), (None, None), "{refused}");
+    assert_eq!(
+        ask(&[("content-type", "application/json"), ("authorization", "Bearer sk-ann-0123456789abcdef")]),
+        400
+    );
+    let blocked = bed.ai_log("tell-blocked");
+    assert_eq!((&blocked["error"], &blocked["end"]), (&json!("content_policy_violation"), &json!("refused")));
+    assert_eq!(blocked["prompt"], "A forbidden word for [EMAIL]");
+    assert_eq!(blocked.get("answer"), None, "{blocked}");
+    bed.gateway.assert_no_trap();
 }
