@@ -104,14 +104,14 @@ pub fn label(reply: &Reply) -> &str {
     reply.header("x-ai-cache").unwrap_or("none")
 }
 
-/// The records of requests to `model` that have come to the cache so far. Only lines that name it are parsed.
+/// The records of posted requests to `model` so far. Only lines that name it are parsed.
 #[must_use]
 pub fn records(gateway: &Gateway, model: &str) -> Vec<Value> {
     let named = format!("\"model\":\"{model}\"");
     let text = gateway.access_text();
     let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n') && line.contains(&named));
     let records = lines.map(|line| serde_json::from_str::<Value>(line).expect("JSON")["ai_log"].clone());
-    records.filter(|record| record["cache"].is_string()).collect()
+    records.filter(|record| record["method"] == "POST").collect()
 }
 
 /// Waits for `count` records of requests to `model`.

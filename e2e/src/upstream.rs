@@ -168,6 +168,11 @@ impl Upstream {
         self.shared.state().by_tag.insert(tag.to_owned(), scripts.into_iter().collect());
     }
 
+    /// Lets all answers go that are being delayed (`delay_ms`), so that tests need not guess how long.
+    pub fn release(&self) {
+        self.shared.state().released += 1;
+    }
+
     /// Everything that has arrived, oldest first.
     #[must_use]
     pub fn requests(&self) -> Vec<Seen> {
@@ -178,8 +183,7 @@ impl Upstream {
     #[must_use]
     pub fn tagged(&self, tag: &str) -> Vec<Seen> {
         let state = self.shared.state();
-        let has_tag = |seen: &&Seen| seen.body.windows(tag.len()).any(|part| part == tag.as_bytes());
-        state.seen.iter().filter(has_tag).cloned().collect()
+        state.seen.iter().filter(|seen| state::has(&seen.body, tag)).cloned().collect()
     }
 
     /// Waits until `count` requests have arrived.

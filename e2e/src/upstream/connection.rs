@@ -42,6 +42,9 @@ struct Connection<'a> {
     server_name: Option<String>,
 }
 
+/// Time between two looks at whether delayed answers are let go.
+const LOOK: Duration = Duration::from_millis(5);
+
 /// Whether the connection is good for another request.
 #[derive(PartialEq, Eq)]
 enum After {
@@ -125,7 +128,7 @@ impl Connection<'_> {
     }
 
     fn perform(&mut self, script: &Script, answer: &Answer) -> io::Result<After> {
-        std::thread::sleep(Duration::from_millis(script.delay_ms));
+        self.delay(Duration::from_millis(script.delay_ms));
         if script.reset {
             return self.reset();
         }
@@ -149,6 +152,18 @@ impl Connection<'_> {
             wire::write_end(&mut self.writer, &answer.trailers)?;
         }
         Ok(After::KeepAlive)
+    }
+
+    /// Waits so long, unless all are let go.
+    fn delay(&self, time: Duration) {
+        let (deadline, before) = (Instant::now() + time, self.shared.state().released);
+        while self.shared.state().released == before {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::sleep(left.min(LOOK));
+        }
     }
 
     /// Waits for the other side to go away.

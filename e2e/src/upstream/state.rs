@@ -18,6 +18,7 @@ pub(super) struct State {
     pub(super) seen: Vec<Seen>,
     pub(super) sockets: HashMap<u64, TcpStream>,
     pub(super) abandoned: usize,
+    pub(super) released: usize,
 }
 
 impl Default for State {
@@ -31,6 +32,7 @@ impl Default for State {
             seen: Vec::new(),
             sockets: HashMap::new(),
             abandoned: 0,
+            released: 0,
         }
     }
 }
@@ -38,8 +40,7 @@ impl Default for State {
 impl State {
     /// The next script for a request with this key and body.
     pub(super) fn next_script(&mut self, key: Option<&str>, body: &[u8]) -> Script {
-        let has = |tag: &str| body.windows(tag.len()).any(|part| part == tag.as_bytes());
-        if let Some((_, scripts)) = self.by_tag.iter_mut().find(|(tag, _)| has(tag)) {
+        if let Some((_, scripts)) = self.by_tag.iter_mut().find(|(tag, _)| has(body, tag)) {
             let next = if scripts.len() > 1 { scripts.pop_front() } else { scripts.front().cloned() };
             return next.unwrap_or_default();
         }
@@ -61,4 +62,9 @@ impl State {
             self.seen.push(seen.clone());
         }
     }
+}
+
+/// Whether `tag` stands in `body`, which may be of megabytes.
+pub(super) fn has(body: &[u8], tag: &str) -> bool {
+    String::from_utf8_lossy(body).contains(tag)
 }

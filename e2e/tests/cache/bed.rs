@@ -35,7 +35,7 @@ pub(crate) fn yaml(provider: &Upstream, sections: &str) -> String {
     format!(
         "providers: {{a: {{url: \"{}\", keys: [sk-secret]}}}}
 models: [{{match: \"*\", targets: [{{provider: a}}]}}]
-timeouts: {{connect: 500ms, first_token: 1s, idle: 1s, request: 20s}}
+timeouts: {{connect: 500ms, first_token: 2s, idle: 2s, request: 20s}}
 retry: {{attempts: 1}}
 {sections}\n",
         provider.url()
@@ -102,18 +102,18 @@ impl Asked {
     }
 }
 
-/// One test's use of the gateway that all share.
-pub(crate) struct Shared(&'static Bed);
+/// One test's use of a gateway that several tests share; shows its logs if the test fails.
+pub(crate) struct Shared<B: Deref<Target = Bed>>(B);
 
-impl Deref for Shared {
+impl<B: Deref<Target = Bed>> Deref for Shared<B> {
     type Target = Bed;
 
     fn deref(&self) -> &Bed {
-        self.0
+        &self.0
     }
 }
 
-impl Drop for Shared {
+impl<B: Deref<Target = Bed>> Drop for Shared<B> {
     fn drop(&mut self) {
         match std::thread::panicking() {
             true => self.0.gateway.show(),
@@ -122,23 +122,30 @@ impl Drop for Shared {
     }
 }
 
+/// A gateway that one test uses at a time.
+pub(crate) type Held = Shared<MutexGuard<'static, Bed>>;
+
+/// Waits until no other test uses the gateway.
+pub(crate) fn hold(bed: &'static Mutex<Bed>) -> Held {
+    Shared(bed.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
 /// The gateway that all tests of this suite share; it has two workers.
 #[track_caller]
-pub(crate) fn shared() -> Shared {
+pub(crate) fn shared() -> Shared<&'static Bed> {
     static BED: OnceLock<Bed> = OnceLock::new();
     Shared(BED.get_or_init(|| Bed::start(&Options::default().workers(2), &[CONSUMERS, SECTIONS].concat())))
 }
 
 /// How long a follower waits at the gateway of one worker.
-pub(crate) const MAX_WAIT: Duration = Duration::from_millis(1_500);
+pub(crate) const MAX_WAIT: Duration = Duration::from_millis(2_500);
 
 /// A gateway of one worker, at which all who ask meet, also those who ask for streams; one test uses it at a time.
 #[track_caller]
-pub(crate) fn one_worker() -> MutexGuard<'static, Bed> {
+pub(crate) fn one_worker() -> Held {
     static BED: OnceLock<Mutex<Bed>> = OnceLock::new();
     let cache = format!("cache: {{coalesce_streams: true, max_wait: {}ms}}\n", MAX_WAIT.as_millis());
-    let bed = BED.get_or_init(|| Mutex::new(Bed::start(&Options::default(), &[CONSUMERS, &cache].concat())));
-    bed.lock().unwrap_or_else(PoisonError::into_inner)
+    hold(BED.get_or_init(|| Mutex::new(Bed::start(&Options::default(), &[CONSUMERS, &cache].concat()))))
 }
 
 /// Members that ask for a stream.

@@ -20,12 +20,20 @@ fn ask(bed: &Bed, test: &str, members: &Value, count: usize) -> Vec<Reply> {
     at_once(bed.gateway.address(), &vec![request(bed, test, members); count])
 }
 
-/// Requests that the gateway is about to answer.
-fn active(bed: &Bed) -> usize {
-    let stats = client::get(bed.gateway.admin(), "/stats?filter=http.*downstream_rq_active&usedonly").text();
-    let gauges = stats.lines().filter(|line| !line.contains("admin"));
-    gauges.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).max().unwrap_or(0)
+/// Waits until the gateway is about to answer so many requests.
+#[track_caller]
+pub(crate) fn until_active(bed: &Bed, count: usize) {
+    let path = "/stats?filter=http.*downstream_rq_active&usedonly";
+    wait::until(&format!("{count} requests in the gateway"), || {
+        let stats = client::get(bed.gateway.admin(), path).text();
+        let gauges = stats.lines().filter(|line| !line.contains("admin"));
+        let active = gauges.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).max();
+        (active == Some(count)).then_some(())
+    });
 }
+
+/// Milliseconds that a provider takes until it is told to go on.
+const LONG: u64 = 15_000;
 
 /// A request that has been sent; its answer has not been read.
 struct Waiting(Connection);
@@ -47,12 +55,12 @@ impl Waiting {
         leader
     }
 
-    /// Sends requests that follow one other: returns when all of them are in the gateway.
+    /// Sends requests that follow the only other one: returns when all of them are in the gateway.
     #[track_caller]
     fn follow(bed: &Bed, test: &str, members: &Value, count: usize) -> Vec<Self> {
-        let before = active(bed);
+        until_active(bed, 1);
         let followers = (0..count).map(|_| Self::send(bed, test, members)).collect();
-        wait::until("all to wait", || (active(bed) == before + count).then_some(()));
+        until_active(bed, 1 + count);
         followers
     }
 
@@ -96,12 +104,12 @@ fn a_hundred_at_once_are_one_request_of_each_worker() {
 #[test]
 fn streams_ask_on_their_own_unless_told_otherwise() {
     let bed = shared();
-    bed.tell("own-streams", &[json!({"delay_ms": 300})]);
+    bed.tell("own-streams", &[json!({"delay_ms": LONG})]);
     let replies = ask(&bed, "own-streams", &stream(), 6);
     assert_eq!((misses(&replies, "[DONE]"), bed.seen("own-streams").len()), (6, 6));
 
     let bed = one_worker();
-    bed.tell("joint-streams", &[json!({"delay_ms": 300})]);
+    bed.tell("joint-streams", &[json!({"delay_ms": LONG})]);
     let replies = ask(&bed, "joint-streams", &stream(), 20);
     assert_eq!((misses(&replies, "[DONE]"), bed.seen("joint-streams").len()), (1, 1));
     assert!(replies.iter().all(|reply| reply.body == replies[0].body && sse::is_done(&reply.events())));
@@ -113,9 +121,10 @@ fn one_flight_serves_both_forms() {
     for (test, first, second) in
         [("form-stream", stream(), json!({})), ("form-document", json!({}), stream())]
     {
-        bed.tell(test, &[json!({"delay_ms": 600, "first_token_ms": 100})]);
+        bed.tell(test, &[json!({"delay_ms": LONG})]);
         let leader = Waiting::lead(&bed, test, &first);
         let followers = Waiting::follow(&bed, test, &second, 3);
+        bed.provider.release();
         let replies = read_all(followers);
         assert_eq!((misses(&replies, "café"), bed.seen(test).len()), (0, 1), "{test}");
         let is_stream = second["stream"] == true;
@@ -141,12 +150,14 @@ fn a_leader_whose_client_leaves_leaves_the_lead_to_another() {
 #[test]
 fn a_follower_that_leaves_harms_nobody() {
     let bed = one_worker();
-    bed.tell("follower-left", &[json!({"delay_ms": 900})]);
+    bed.tell("follower-left", &[json!({"delay_ms": LONG})]);
     let leader = Waiting::lead(&bed, "follower-left", &json!({}));
     let mut followers = Waiting::follow(&bed, "follower-left", &json!({}), 6);
     for leaver in followers.drain(..3) {
         leaver.0.abort();
     }
+    until_active(&bed, 4);
+    bed.provider.release();
     let mut replies = read_all(followers);
     replies.push(leader.read());
     assert_eq!((replies.len(), misses(&replies, "café"), bed.seen("follower-left").len()), (4, 1, 1));
@@ -156,18 +167,19 @@ fn a_follower_that_leaves_harms_nobody() {
 fn a_leader_that_fails_leaves_the_lead_to_another() {
     let bed = one_worker();
     for (test, fault, members) in [
-        ("failed-500", json!({"status": 500, "delay_ms": 300}), json!({})),
-        ("failed-429", json!({"status": 429, "delay_ms": 300}), json!({})),
-        ("failed-reset", json!({"reset": true, "delay_ms": 300}), json!({})),
-        ("failed-truncated", json!({"truncate": 40, "delay_ms": 300}), json!({})),
-        ("failed-error", json!({"error_first": true, "delay_ms": 300}), json!({})),
-        ("failed-cut", json!({"cut_after": 2, "delay_ms": 300}), stream()),
-        ("failed-late-reset", json!({"reset_after": 2, "gap_ms": 200}), stream()),
-        ("failed-late-error", json!({"error_after": 2, "gap_ms": 200}), stream()),
+        ("failed-500", json!({"status": 500, "delay_ms": LONG}), json!({})),
+        ("failed-429", json!({"status": 429, "delay_ms": LONG}), json!({})),
+        ("failed-reset", json!({"reset": true, "delay_ms": LONG}), json!({})),
+        ("failed-truncated", json!({"truncate": 40, "delay_ms": LONG}), json!({})),
+        ("failed-error", json!({"error_first": true, "delay_ms": LONG}), json!({})),
+        ("failed-cut", json!({"cut_after": 2, "delay_ms": LONG}), stream()),
+        ("failed-late-reset", json!({"reset_after": 2, "gap_ms": 50, "delay_ms": LONG}), stream()),
+        ("failed-late-error", json!({"error_after": 2, "delay_ms": LONG}), stream()),
     ] {
         bed.tell(test, &[fault, json!({"delay_ms": 100})]);
         let leader = Waiting::lead(&bed, test, &members);
         let followers = Waiting::follow(&bed, test, &members, 5);
+        bed.provider.release();
         let failed = leader.read();
         let is_whole = failed.status == 200 && failed.end == End::Clean && failed.text().contains("[DONE]");
         assert!(!is_whole && label(&failed) == "miss", "{test}: {}", failed.text());
@@ -196,15 +208,18 @@ fn an_answer_that_is_not_kept_is_awaited_by_nobody() {
     let bed = one_worker();
     let long = "x".repeat(2 << 20);
     for (test, script, members) in [
-        ("unshared-length", json!({"finish_reason": "length", "delay_ms": 300}), json!({})),
-        ("unshared-filter", json!({"finish_reason": "content_filter", "delay_ms": 300}), stream()),
-        ("unshared-no-store", json!({"headers": {"cache-control": "no-store"}, "delay_ms": 300}), json!({})),
-        ("unshared-large", json!({"say": long, "delay_ms": 300}), json!({})),
-        ("unshared-400", json!({"status": 400, "delay_ms": 300}), json!({})),
+        ("unshared-length", json!({"finish_reason": "length", "delay_ms": LONG}), json!({})),
+        ("unshared-filter", json!({"finish_reason": "content_filter", "delay_ms": LONG}), stream()),
+        ("unshared-no-store", json!({"headers": {"cache-control": "no-store"}, "delay_ms": LONG}), json!({})),
+        ("unshared-large", json!({"say": long, "delay_ms": LONG}), json!({})),
+        ("unshared-400", json!({"status": 400, "delay_ms": LONG}), json!({})),
     ] {
-        bed.tell(test, &[script]);
+        let mut soon = script.clone();
+        soon["delay_ms"] = json!(0);
+        bed.tell(test, &[script, soon]);
         let leader = Waiting::lead(&bed, test, &members);
         let followers = Waiting::follow(&bed, test, &members, 4);
+        bed.provider.release();
         let replies = read_all(followers);
         let own = leader.read();
         assert!(replies.iter().all(|reply| (reply.status, reply.end) == (own.status, End::Clean)), "{test}");

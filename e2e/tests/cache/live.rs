@@ -1,7 +1,7 @@
 //! A cache that is added, changed and taken away while requests run.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 
 use serde_json::json;
 use sluice_e2e::cache::{self, Caller, label};
@@ -10,18 +10,18 @@ use sluice_e2e::gateway::Options;
 use sluice_e2e::limits::Running;
 use sluice_e2e::{sse, wait};
 
-use crate::bed::{self, Bed, CONSUMERS, stream};
+use crate::bed::{self, Bed, CONSUMERS, Held, hold, stream};
 
 /// What the cache is at first, and after each test's changes.
 pub(crate) const FIRST: &str = "cache: {ttl: 1h}\n";
 
 /// The gateway whose file these tests rewrite, one after the other.
 #[track_caller]
-pub(crate) fn bed() -> MutexGuard<'static, Bed> {
+pub(crate) fn bed() -> Held {
     static BED: OnceLock<Mutex<Bed>> = OnceLock::new();
     let bed = BED
         .get_or_init(|| Mutex::new(Bed::start(&Options::default().workers(2), &[CONSUMERS, FIRST].concat())));
-    bed.lock().unwrap_or_else(PoisonError::into_inner)
+    hold(bed)
 }
 
 fn rewrite(bed: &Bed, section: &str) {

@@ -9,6 +9,7 @@
 )]
 
 mod bed;
+mod faults;
 mod flights;
 mod forms;
 mod kept;
