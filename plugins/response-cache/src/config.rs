@@ -32,6 +32,9 @@ pub struct RawConfig {
     pub scope: Scope,
     /// Globs on the model as asked, with or without the prefix that its rule takes off.
     pub models: Vec<String>,
+    /// Request headers that change an answer besides those known to: whatever provider-adapter is told to pass, and what
+    /// a route goes by that no router of ours has picked (`:authority`).
+    pub headers: Vec<String>,
     /// Largest answer that is kept, in bytes; from 1 KiB to 64 MiB.
     pub max_entry_bytes: u64,
     /// Most that the store in this Envoy's memory takes, in bytes; from 1 MiB to 16 GiB.
@@ -54,6 +57,7 @@ impl Default for RawConfig {
             ttl_ms: TTL_MS,
             scope: Scope::default(),
             models: vec!["*".to_owned()],
+            headers: Vec::new(),
             max_entry_bytes: MAX_ENTRY_BYTES,
             memory_bytes: MEMORY_BYTES,
             coalesce_streams: false,
@@ -89,6 +93,8 @@ pub struct Config {
     pub scope: Scope,
     /// Globs on the model as asked; `None`: every model.
     pub models: Option<GlobSet>,
+    /// Further request headers that change an answer, in lower case.
+    pub headers: Vec<String>,
     /// Largest body of an answer that is recorded, in bytes.
     pub max_entry_bytes: usize,
     /// Identical streams wait for the first one's end.
@@ -137,6 +143,7 @@ impl TryFrom<RawConfig> for Config {
             ttl_ms: raw.ttl_ms,
             scope: raw.scope,
             models: check_models(&raw.models)?,
+            headers: check_headers(raw.headers)?,
             max_entry_bytes: usize::try_from(max_entry_bytes).unwrap_or(usize::MAX),
             coalesce_streams: raw.coalesce_streams,
             max_wait_ms: raw.max_wait_ms,
@@ -163,6 +170,14 @@ fn check_models(globs: &[String]) -> Result<Option<GlobSet>, String> {
         return Ok(None);
     }
     GlobSet::parse(globs).map(Some).map_err(|(index, error)| format!("models[{index}]: {error}"))
+}
+
+fn check_headers(names: Vec<String>) -> Result<Vec<String>, String> {
+    let is_name = |name: &String| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
+    if let Some(index) = names.iter().position(|name| !is_name(name)) {
+        return Err(format!("headers[{index}]: is no header name"));
+    }
+    Ok(names.into_iter().map(|name| name.to_ascii_lowercase()).collect())
 }
 
 impl Config {

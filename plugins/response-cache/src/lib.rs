@@ -5,9 +5,9 @@
 //! same at the same moment waits for the first one's answer.
 //!
 //! Reads    `:method`, `:path`, `cache-control`, `content-type`, `content-encoding`, `idempotency-key`, `openai-beta`,
-//!          `anthropic-version`, `anthropic-beta`, `x-ai-cluster`; the JSON body, whole; facts `ai.operation`,
-//!          `ai.model`, `ai.base_model`, `ai.consumer`, `ai.tier`, `ai.rule`, `ai.target`. Of the answer `:status`,
-//!          `cache-control` and the body as it passes; when it is over, facts `ai.guard` and `ai.error`.
+//!          `anthropic-version`, `anthropic-beta`, `x-ai-cluster`, those of `headers`; the JSON body, whole; facts
+//!          `ai.operation`, `ai.model`, `ai.base_model`, `ai.consumer`, `ai.tier`, `ai.rule`, `ai.target`. Of the answer
+//!          `:status`, `cache-control` and the body; when it is over, facts `ai.guard` and `ai.error`.
 //! Writes   `x-ai-cache` of the answer; removes usage from streams that did not ask for it, as it has `provider-adapter`
 //!          leave it in. Facts `ai.cache` and `ai.recorder`; of a hit `ai.meter`, `ai.usage.*`, `ai.finish_reason`,
 //!          `ai.response_model`. Shared data `rc.…`, or keys `sluice:cache:…` of Redis.

@@ -72,7 +72,7 @@ impl Head {
             rule: rule.as_deref(),
             target: target.as_deref(),
             base_model: self.base_model.as_deref(),
-            headers: meaningful(&self.headers),
+            headers: meaningful(&self.headers, config),
         };
         let asked = fingerprint::read(&circumstances, body).map_err(|_| "body")?;
         if let Some(reason) = asked.bypass {
@@ -139,11 +139,12 @@ fn scope(host: &dyn Host, scope: Scope, consumer: &str) -> Option<(Scope, String
     }
 }
 
-fn meaningful(headers: &Headers) -> Vec<(&str, &[u8])> {
+fn meaningful<'a>(headers: &'a Headers, config: &Config) -> Vec<(&'a str, &'a [u8])> {
+    let means = |name: &str| MEANINGFUL.contains(&name) || config.headers.iter().any(|known| known == name);
     let essence = |value| <[u8]>::split(value, |byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     headers
         .iter()
-        .filter(|(name, _)| MEANINGFUL.contains(name))
+        .filter(|(name, _)| means(name))
         .map(|(name, value)| (name, if name == CONTENT_TYPE { essence(value) } else { value }))
         .collect()
 }

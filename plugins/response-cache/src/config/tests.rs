@@ -23,6 +23,8 @@ fn a_bad_configuration_is_refused_in_words() {
         (json!({"scope": "team"}), "team"),
         (json!({"models": []}), "models: must hold at least one glob"),
         (json!({"models": ["a", "a["]}), "models[1]"),
+        (json!({"headers": ["x-a", ""]}), "headers[1]: is no header name"),
+        (json!({"headers": ["x a"]}), "headers[0]"),
         (json!({"max_entry_bytes": 1}), "max_entry_bytes"),
         (json!({"memory_bytes": 1}), "memory_bytes"),
         (json!({"max_wait_ms": 0}), "max_wait_ms"),

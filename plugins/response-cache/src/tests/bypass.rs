@@ -134,6 +134,22 @@ fn what_leads_elsewhere_or_says_something_else_is_another_question() {
 }
 
 #[test]
+fn headers_that_the_operator_names_make_another_question() {
+    for (raw, is_hit) in [(json!({}), true), (json!({"headers": ["X-Persona", ":authority"]}), false)] {
+        for (name, one, other) in [("x-persona", "poet", "clerk"), (":authority", "a.example", "b.example")] {
+            let mut bed = Bed::new(raw.clone());
+            let body = question("hi").to_string();
+            let mut first = bed.send("ann", &[(name, one)], body.as_bytes());
+            bed.answer(&mut first, "Hello");
+            bed.done(&mut first);
+            assert!(bed.send("ann", &[(name, one)], body.as_bytes()).hit().is_some(), "{name}");
+            let client = bed.send("ann", &[(name, other)], body.as_bytes());
+            assert_eq!(client.hit().is_some(), is_hit, "{raw} {name}");
+        }
+    }
+}
+
+#[test]
 fn a_client_may_ask_for_a_fresh_answer() {
     let mut bed = Bed::default();
     let body = question("hi").to_string();
