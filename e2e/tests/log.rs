@@ -181,17 +181,21 @@ const SAID: &str = "Call +49 30 901820 for the answer-canary.";
 fn prompts_and_answers_are_told_without_what_is_personal() {
     let asked = "Mail [EMAIL] a prompt-canary.";
     let said = "Call [PHONE] for the answer-canary.";
-    for (log, prompt, answer) in [
+    let cases = [
         ("{prompts: truncated, max_chars: 15}", &asked[..15], (&said[..15], Some(SAID.len()))),
         ("{prompts: truncated, max_chars: 8}", "Mail ", ("Call ", Some(SAID.len()))),
         ("{prompts: full}", asked, (said, None)),
-    ] {
-        let bed = telling(log, "");
-        for (test, stream) in [("tell-stream", true), ("tell-whole", false)] {
-            let messages = json!([{"role": "user", "content": ASKED}]);
-            let body = json!({"messages": messages, "stream": stream, "x_mock": {"*": {"say": SAID}}});
-            assert_eq!(bed.ask_with(test, body).reply.status, 200);
-            let record = bed.ai_log(test);
+    ];
+    let beds = cases.map(|(log, ..)| telling(log, ""));
+    for (bed, test, stream) in
+        beds.iter().flat_map(|bed| [(bed, "tell-stream", true), (bed, "tell-whole", false)])
+    {
+        let messages = json!([{"role": "user", "content": ASKED}]);
+        let body = json!({"messages": messages, "stream": stream, "x_mock": {"*": {"say": SAID}}});
+        assert_eq!(bed.ask_with(test, body).reply.status, 200);
+    }
+    for ((log, prompt, answer), bed) in cases.into_iter().zip(&beds) {
+        for record in ["tell-stream", "tell-whole"].map(|test| bed.ai_log(test)) {
             assert!(record["prompt"].as_str().is_some_and(|told| told.starts_with(prompt)), "{record}");
             assert_eq!(
                 (&record["answer"], &record["answer_chars"]),
@@ -201,7 +205,7 @@ fn prompts_and_answers_are_told_without_what_is_personal() {
         }
         let access = bed.gateway.access_text();
         assert!(!access.contains("bob@") && !access.contains("901820"), "{access}");
-        assert!(!elsewhere(&bed).contains("canary"));
+        assert!(!elsewhere(bed).contains("canary"));
         bed.gateway.assert_no_trap();
     }
 }
