@@ -83,6 +83,8 @@ impl End {
 pub(crate) struct Outcome {
     /// Status the client got; 0: none.
     pub(crate) status: u64,
+    /// Whether no byte of a body has gone to the client.
+    pub(crate) unsent: bool,
     /// Attribute `response.flags`.
     pub(crate) flags: u64,
     /// Attribute `response.code_details`.
@@ -127,6 +129,9 @@ impl Outcome {
     pub(crate) fn end(&self) -> End {
         if self.is_withheld() {
             return End::Refused;
+        }
+        if self.unsent && self.has(CLIENT_GONE) {
+            return End::ClientGone; // the provider may have said all, but a filter still held it
         }
         if let Some(end) = self.metered_end() {
             return end; // a client that hangs up on the terminator has got everything

@@ -161,6 +161,7 @@ fn outcome(host: &dyn Host) -> Outcome {
     let status = number("code").unwrap_or(0);
     Outcome {
         status,
+        unsent: number("size") == Some(0),
         flags: number("flags").unwrap_or(0),
         details: String::from_utf8_lossy(&details).into_owned(),
         stream_end: context::STREAM_END.get(host),

@@ -160,7 +160,15 @@ fn some(text: &str) -> Option<String> {
 
 fn outcome((status, flags, details, stream_end, error): (u64, u64, &str, &str, &str)) -> Outcome {
     let (stream_end, error) = (some(stream_end), some(error));
-    Outcome { status, flags, details: details.to_owned(), stream_end, error, error_header: None }
+    Outcome {
+        status,
+        unsent: false,
+        flags,
+        details: details.to_owned(),
+        stream_end,
+        error,
+        error_header: None,
+    }
 }
 
 #[test]
@@ -214,5 +222,17 @@ proptest! {
         let outcome = outcome((status, flags, &details, &stream_end, &error));
         prop_assert!(!outcome.end().name().is_empty() && !outcome.verdict(None).is_empty());
         prop_assert!(!(outcome.end() == End::Refused && outcome.status == 0 && error.is_empty()));
+    }
+}
+
+#[test]
+fn an_answer_that_is_held_when_the_client_leaves_did_not_reach_it() {
+    for (flags, unsent, want) in [
+        (0x4000, true, End::ClientGone),
+        (0x4000, false, End::Complete), // it hung up on the terminator
+        (0, true, End::Complete),       // nothing was to be sent
+    ] {
+        let outcome = Outcome { unsent, ..outcome((200, flags, "", "complete", "")) };
+        assert_eq!(outcome.end(), want, "{flags:x} {unsent}");
     }
 }
