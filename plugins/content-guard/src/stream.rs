@@ -23,7 +23,7 @@ pub use shown::Shown;
 pub use terms::{Act, Answer, Ask, Checks, Finding, Setup, State, Step};
 use windows::Windows;
 
-/// Text of deltas that is kept back, in bytes; with more of it a stream counts as unreadable.
+/// Text of deltas that the local checks keep back, in bytes; with more of it a stream counts as unreadable.
 const MAX_HELD_TEXT: usize = 64 * 1024;
 
 /// Bytes of events that are kept back.
@@ -45,6 +45,7 @@ pub struct Streamed {
     windows: Windows,
     wholes: u64,
     findings: Vec<Finding>,
+    unread: bool, // something passes that is not yet told of
     shown: Shown,
     state: State,
     ended: bool,
@@ -62,6 +63,7 @@ impl Streamed {
             channels: BTreeMap::new(),
             wholes: 0,
             findings: Vec::new(),
+            unread: false,
             shown: Shown::default(),
             state: State::Open,
             ended: false,
@@ -123,15 +125,34 @@ impl Streamed {
             Piece::Event(raw) => Held::read(raw, now_ms),
             Piece::Oversized { .. } => None,
         };
-        match read {
-            Some((held, ends)) => self.hold(held, &ends),
-            None if self.setup.lenient => self.queue.push_back(Held::unread(piece.bytes(), now_ms)),
-            None => self.state = State::Unreadable,
+        if !self.setup.lenient && read.as_ref().is_none_or(|(held, _)| !held.readable) {
+            self.state = State::Unreadable;
+            return;
+        }
+        let (held, ends) = read.unwrap_or_else(|| (Held::unread(piece.bytes(), now_ms), Vec::new()));
+        self.unread |= !held.readable;
+        self.hold(held, &ends);
+    }
+
+    /// Where a choice turns to another text (from reasoning to content, from that to a tool call), those before it end:
+    /// what could go on in them would keep the new one back.
+    fn turn(&mut self, held: &Held) {
+        let begins = |bit: &&Bit| !bit.channel.is_empty() && !self.channels.contains_key(&bit.channel);
+        let begun: Vec<&str> = held.bits.iter().filter(begins).filter_map(|bit| choice(&bit.channel)).collect();
+        if begun.is_empty() {
+            return;
+        }
+        for (name, channel) in &mut self.channels {
+            let is_of_choice = choice(name).is_some_and(|choice| begun.contains(&choice));
+            if is_of_choice && !held.bits.iter().any(|bit| bit.channel == *name) {
+                channel.end();
+            }
         }
     }
 
     /// Takes an event; `ends` are the channels that end with it.
     fn hold(&mut self, mut held: Held, ends: &[String]) {
+        self.turn(&held);
         for bit in held.bits.iter_mut().filter(|bit| !bit.channel.is_empty()) {
             let channel =
                 self.channels.entry(bit.channel.clone()).or_insert_with(|| Channel::new(bit.form()));
@@ -171,6 +192,7 @@ impl Streamed {
             step.asks.clear();
         }
         step.findings = mem::take(&mut self.findings);
+        step.unread = mem::take(&mut self.unread);
         step.due_ms = self.due_ms(now_ms);
         step.retained = !self.queue.is_empty();
         step.state = self.state;
@@ -244,7 +266,7 @@ impl Streamed {
 
     fn is_too_much(&self) -> bool {
         let bytes: usize = self.queue.iter().map(Held::size).sum();
-        let text: usize = self.queue.iter().map(Held::delta_bytes).sum();
+        let text: usize = self.queue.iter().map(|held| held.unsettled_bytes(&self.channels)).sum();
         bytes > MAX_HELD_BYTES || text > MAX_HELD_TEXT || self.channels.len() > MAX_CHANNELS
     }
 
@@ -259,6 +281,12 @@ impl Streamed {
         let mut late = self.queue.iter().filter(|held| held.bits.iter().any(waits));
         late.find_map(|held| Some(held.due_ms(self.setup.max_hold_ms)).filter(|due_ms| *due_ms > now_ms))
     }
+}
+
+/// How the names of all channels of the choice begin that the channel `name` is of; only chats and completions have some.
+fn choice(name: &str) -> Option<&str> {
+    let index = name.strip_prefix("choices/")?.find('/')?;
+    name.get(.."choices/".len().saturating_add(index))
 }
 
 /// Gives a whole text a channel: that of the deltas it repeats, else one of its own.

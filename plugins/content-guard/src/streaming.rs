@@ -156,7 +156,8 @@ impl Streaming {
             return None;
         }
         match self.hear(exchange, host, config, heard) {
-            Ok(step) => self.step(exchange, host, config, step?),
+            Ok(Some(step)) => self.step(exchange, host, config, step),
+            Ok(None) => self.woken(exchange, host, config), // there is room for a call that waits
             Err(withheld) => self.cut_off(host, config, withheld),
         }
     }
@@ -197,6 +198,9 @@ impl Streaming {
             Some(Verdict::new(&check.name, on, &finding.category, Risk::High, action))
         };
         exchange.verdicts.add_all(host, config, step.findings.iter().filter_map(verdict));
+        if step.unread {
+            exchange.unreadable(host, config, Direction::Response);
+        }
     }
 
     /// Holds what is there, or lets it go if nothing stays back; `None`: Envoy holds nothing for us.

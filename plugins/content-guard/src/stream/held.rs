@@ -18,6 +18,8 @@ pub(super) struct Held {
     at_ms: u64,
     logprobs: Vec<Span>,
     pub(super) bits: Vec<Bit>,
+    /// Whether everything in it can be told. If not, its strings are among the bits all the same.
+    pub(super) readable: bool,
 }
 
 /// A text of an event, as a part of its channel.
@@ -76,7 +78,7 @@ impl Bit {
 impl Held {
     /// Reads an event that came at `at_ms`, and tells which channels end with it. `None`: it cannot be read.
     pub(super) fn read(raw: &[u8], at_ms: u64) -> Option<(Self, Vec<String>)> {
-        let mut held = Self::unread(raw, at_ms);
+        let mut held = Self { readable: true, ..Self::unread(raw, at_ms) };
         let Some(data) = sse::parse(raw).data else {
             return Some((held, Vec::new()));
         };
@@ -90,9 +92,7 @@ impl Held {
             held.bits.push(Bit::new(Place::Data(text.to_owned()), String::new()));
             return Some((held, Vec::new()));
         };
-        if event.unknown {
-            return None;
-        }
+        held.readable = !event.unknown;
         held.logprobs = event.logprobs;
         let said = event.said.into_iter().filter(|said| !said.text.inside().is_empty());
         let bit = |said: texts::Said| {
@@ -104,7 +104,7 @@ impl Held {
 
     /// Bytes that wait for nothing but their turn.
     pub(super) fn unread(raw: &[u8], at_ms: u64) -> Self {
-        Self { raw: raw.to_vec(), at_ms, logprobs: Vec::new(), bits: Vec::new() }
+        Self { raw: raw.to_vec(), at_ms, logprobs: Vec::new(), bits: Vec::new(), readable: false }
     }
 
     pub(super) const fn due_ms(&self, max_hold_ms: u64) -> u64 {
@@ -116,10 +116,11 @@ impl Held {
         self.raw.len()
     }
 
-    /// Bytes of its deltas.
-    pub(super) fn delta_bytes(&self) -> usize {
+    /// Bytes of its deltas that are not settled.
+    pub(super) fn unsettled_bytes(&self, channels: &BTreeMap<String, Channel>) -> usize {
         let deltas = self.bits.iter().filter(|bit| !bit.is_alone);
-        deltas.map(|bit| bit.end.saturating_sub(bit.start)).sum()
+        let settled = |bit: &Bit| channels.get(&bit.channel).map_or(0, Channel::settled);
+        deltas.map(|bit| bit.end.saturating_sub(settled(bit).max(bit.start))).sum()
     }
 
     /// Writes it with everything replaced. Token probabilities go with what they repeat.

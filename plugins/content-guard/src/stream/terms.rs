@@ -99,6 +99,8 @@ pub struct Step {
     pub asks: Vec<Ask>,
     /// What the local checks found, for the record.
     pub findings: Vec<Finding>,
+    /// Whether something passes that could not be read, or not all of it.
+    pub unread: bool,
     /// When to call [`super::Streamed::tick`] at the latest, in milliseconds; `None`: passing time changes nothing.
     pub due_ms: Option<u64>,
     /// Whether anything stays back.

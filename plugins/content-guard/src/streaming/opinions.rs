@@ -121,6 +121,7 @@ fn joined(before: Option<Step>, after: Option<Step>) -> Option<Step> {
             before.release.append(&mut after.release);
             before.asks.append(&mut after.asks);
             before.findings.append(&mut after.findings);
+            before.unread |= after.unread;
             Some(Step { due_ms: after.due_ms, retained: after.retained, state: after.state, ..before })
         }
         (before, after) => after.or(before),

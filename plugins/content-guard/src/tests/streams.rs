@@ -425,8 +425,17 @@ fn what_cannot_be_read_is_the_operators_choice() {
         } else {
             client.part(&stop(), true);
             assert!(client.raw().ends_with(&stop()));
+            assert_eq!(record(&client.host), ["content-guard response unreadable allow 1"]);
         }
     }
+}
+
+#[test]
+fn what_can_be_read_beside_what_cannot_is_checked() {
+    let mut client = Client::new(json!({"on_error": "allow", "checks": [blocking()]}), "hi");
+    let message = json!({"content": [{"type": "hologram", "text": "the internal codename"}]});
+    client.part(&format!("data: {}\n\n", json!({"choices": [{"message": message}]})), false);
+    assert_eq!(reply(&client.next), violation());
 }
 
 #[test]
