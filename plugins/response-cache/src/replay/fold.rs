@@ -82,15 +82,15 @@ impl<'a> Value<'a> {
             Self::Raw(raw) => vec![text(raw)?],
             _ => return None,
         };
-        let is_same =
-            parts.iter().map(|part| part.len()).sum::<usize>() == more.len() && parts.concat() == more;
-        let is_first = parts.iter().all(|part| part.is_empty());
+        // asked of names only: of a text in many parts it would take long
+        let is_same = || parts.concat() == more;
+        let is_first = || parts.iter().all(|part| part.is_empty());
         match name {
             b"role" | b"type" | b"format" | b"id" if more.is_empty() => {}
             b"role" | b"type" | b"format" => parts = vec![more],
-            b"id" if is_first || is_same => parts = vec![more],
+            b"id" if is_first() || is_same() => parts = vec![more],
             b"id" => return None,
-            b"name" if is_same && !is_first => return None,
+            b"name" if !is_first() && is_same() => return None,
             _ => parts.push(more),
         }
         Some(Self::Text(parts))
@@ -123,7 +123,7 @@ impl<'a> Value<'a> {
             if is_indexed.is_some_and(|is_indexed| is_indexed != index.is_some()) {
                 return None;
             }
-            let like = list.iter_mut().find(|(known, _)| index.is_some() && *known == index);
+            let like = index.and_then(|_| list.iter_mut().find(|(known, _)| *known == index));
             if let Some((_, value)) = like {
                 *value = value.take().merge(b"", delta, lists, depth)?;
                 continue;

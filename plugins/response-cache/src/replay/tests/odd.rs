@@ -63,6 +63,17 @@ fn deep_and_wide_answers_are_bounded() {
     try_all(Operation::Chat, "\n".repeat(100_000).as_bytes());
 }
 
+/// Minutes, if each part were held against all before it.
+#[test]
+fn an_answer_in_very_many_parts_takes_no_longer_than_its_length() {
+    const PARTS: usize = 100_000;
+    let part = r#"{"choices":[{"index":0,"delta":{"content":"a"},"logprobs":{"content":[1]}}]}"#;
+    let end = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+    let stream = sse(&[part]).repeat(PARTS) + &sse(&[end, "[DONE]"]);
+    let document = folded(Operation::Chat, &stream).unwrap();
+    assert!(document.contains(&"a".repeat(PARTS)) && document.contains(&"1,".repeat(PARTS - 1)));
+}
+
 proptest! {
     #[test]
     fn arbitrary_bytes_do_no_harm(body in prop::collection::vec(any::<u8>(), 0..300)) {
