@@ -17,7 +17,8 @@ use crate::store::clear::tag;
 const MEANINGFUL: [&str; 6] =
     ["x-ai-cluster", "idempotency-key", "openai-beta", "anthropic-version", "anthropic-beta", CONTENT_TYPE];
 
-/// Of this one only the essence means anything: parameters of JSON mean nothing (RFC 8259 section 11).
+/// Of this one a charset of UTF-8 means nothing, for JSON has no other (RFC 8259 section 8.1). Any other parameter might
+/// mean something to a provider, which then reads other words than we do.
 const CONTENT_TYPE: &str = "content-type";
 
 /// Why nothing is asked: the request is answered by the provider, and its answer is not kept.
@@ -141,10 +142,18 @@ fn scope(host: &dyn Host, scope: Scope, consumer: &str) -> Option<(Scope, String
 
 fn meaningful<'a>(headers: &'a Headers, config: &Config) -> Vec<(&'a str, &'a [u8])> {
     let means = |name: &str| MEANINGFUL.contains(&name) || config.headers.iter().any(|known| known == name);
-    let essence = |value| <[u8]>::split(value, |byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     headers
         .iter()
         .filter(|(name, _)| means(name))
-        .map(|(name, value)| (name, if name == CONTENT_TYPE { essence(value) } else { value }))
+        .map(|(name, value)| (name, if name == CONTENT_TYPE { plain_type(value) } else { value }))
         .collect()
+}
+
+/// A media type, less the charset that JSON has anyway.
+fn plain_type(value: &[u8]) -> &[u8] {
+    let end = value.iter().position(|byte| *byte == b';').unwrap_or(value.len());
+    let (essence, parameters) = value.split_at(end);
+    let parameters = parameters.to_ascii_lowercase();
+    let says_nothing = matches!(parameters.trim_ascii_end(), b"" | b";charset=utf-8" | b"; charset=utf-8");
+    if says_nothing { essence.trim_ascii() } else { value }
 }

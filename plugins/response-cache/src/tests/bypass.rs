@@ -114,6 +114,11 @@ fn what_leads_elsewhere_or_says_something_else_is_another_question() {
             question("hi").to_string(),
             true,
         ),
+        (
+            &[("openai-beta", "a"), ("content-type", "application/json; charset=utf-7")],
+            question("hi").to_string(),
+            false,
+        ),
         (&[("openai-beta", "a")], streamed("hi").to_string(), true),
         (&[], question("hi").to_string(), false),
         (&[("openai-beta", "b")], question("hi").to_string(), false),
