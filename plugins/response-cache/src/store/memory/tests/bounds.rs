@@ -22,7 +22,8 @@ impl Random {
     }
 }
 
-/// A hundred times what the store holds. In release mode a million takes two seconds and shows no more.
+/// A hundred times what the store holds. A million, which takes 4 s in release mode and half a minute here, has shown the
+/// same: 2.6 MB of 4 MiB.
 const ENTRIES: u64 = 300_000;
 
 #[test]
