@@ -42,6 +42,8 @@ pub struct Seen {
     pub connection: u64,
     /// Server name the client asked for in the TLS handshake.
     pub server_name: Option<String>,
+    /// `user` of its body, empty where there is none.
+    pub user: String,
 }
 
 impl Seen {
@@ -162,10 +164,16 @@ impl Upstream {
         self.shared.state().by_key.insert(key.to_owned(), script);
     }
 
-    /// From now on answers requests with `tag` somewhere in their body by each of `scripts`, the last of them again and
-    /// again: for tests whose requests must be the same to the byte.
-    pub fn tell(&self, tag: &str, scripts: impl IntoIterator<Item = Script>) {
-        self.shared.state().by_tag.insert(tag.to_owned(), scripts.into_iter().collect());
+    /// What has arrived of this `user`, oldest first.
+    #[must_use]
+    pub fn of_user(&self, user: &str) -> Vec<Seen> {
+        self.shared.state().seen.iter().filter(|seen| seen.user == user).cloned().collect()
+    }
+
+    /// From now on answers requests of this `user` by each of `scripts`, the last of them again and again: for tests
+    /// whose requests must be the same to the byte.
+    pub fn tell(&self, user: &str, scripts: impl IntoIterator<Item = Script>) {
+        self.shared.state().by_user.insert(user.to_owned(), scripts.into_iter().collect());
     }
 
     /// Lets all answers go that are being delayed (`delay_ms`), so that tests need not guess how long.
@@ -183,7 +191,8 @@ impl Upstream {
     #[must_use]
     pub fn tagged(&self, tag: &str) -> Vec<Seen> {
         let state = self.shared.state();
-        state.seen.iter().filter(|seen| state::has(&seen.body, tag)).cloned().collect()
+        let has_tag = |seen: &&Seen| seen.body.windows(tag.len()).any(|part| part == tag.as_bytes());
+        state.seen.iter().filter(has_tag).cloned().collect()
     }
 
     /// Waits until `count` requests have arrived.

@@ -58,8 +58,8 @@ pub(super) fn serve(shared: &Shared, number: u64, socket: &TcpStream) -> io::Res
     shared.state().sockets.insert(number, socket.try_clone()?);
     let mut connection = open(shared, number, socket)?;
     while let Some(head) = connection.reader.head()? {
-        let seen = connection.receive(head)?;
-        if connection.respond(&seen)? == After::Close {
+        let mut seen = connection.receive(head)?;
+        if connection.respond(&mut seen)? == After::Close {
             break;
         }
     }
@@ -99,17 +99,21 @@ impl Connection<'_> {
             at: Instant::now(),
             connection: self.number,
             server_name: self.server_name.clone(),
+            user: String::new(),
         })
     }
 
-    fn respond(&mut self, seen: &Seen) -> io::Result<After> {
+    fn respond(&mut self, seen: &mut Seen) -> io::Result<After> {
         if seen.path == "/__requests" {
             return self.report();
         }
         let body = seen.json();
+        seen.user = body["user"].as_str().unwrap_or_default().to_owned();
         let script = self.choose(seen, &body);
+        let released = self.shared.state().released;
         self.shared.state().remember(seen);
         let answer = Answer::new(&self.shared.name, &Asked::new(&seen.path, &body), &script);
+        self.delay(Duration::from_millis(script.delay_ms), released);
         let sent = self.perform(&script, &answer);
         if sent.is_err() {
             self.shared.state().abandoned += 1;
@@ -124,11 +128,10 @@ impl Connection<'_> {
         if let Some(told) = told {
             return Script::json(told.clone());
         }
-        self.shared.state().next_script(seen.key(), &seen.body)
+        self.shared.state().next_script(seen.key(), &seen.user)
     }
 
     fn perform(&mut self, script: &Script, answer: &Answer) -> io::Result<After> {
-        self.delay(Duration::from_millis(script.delay_ms));
         if script.reset {
             return self.reset();
         }
@@ -154,10 +157,10 @@ impl Connection<'_> {
         Ok(After::KeepAlive)
     }
 
-    /// Waits so long, unless all are let go.
-    fn delay(&self, time: Duration) {
-        let (deadline, before) = (Instant::now() + time, self.shared.state().released);
-        while self.shared.state().released == before {
+    /// Waits so long, unless all are let go that were delayed when `released` was what it was.
+    fn delay(&self, time: Duration, released: usize) {
+        let deadline = Instant::now() + time;
+        while self.shared.state().released == released {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;

@@ -14,7 +14,7 @@ pub(super) struct State {
     pub(super) memory: usize,
     pub(super) once: VecDeque<Script>,
     pub(super) by_key: HashMap<String, Script>,
-    pub(super) by_tag: HashMap<String, VecDeque<Script>>,
+    pub(super) by_user: HashMap<String, VecDeque<Script>>,
     pub(super) seen: Vec<Seen>,
     pub(super) sockets: HashMap<u64, TcpStream>,
     pub(super) abandoned: usize,
@@ -28,7 +28,7 @@ impl Default for State {
             memory: MEMORY,
             once: VecDeque::new(),
             by_key: HashMap::new(),
-            by_tag: HashMap::new(),
+            by_user: HashMap::new(),
             seen: Vec::new(),
             sockets: HashMap::new(),
             abandoned: 0,
@@ -38,9 +38,9 @@ impl Default for State {
 }
 
 impl State {
-    /// The next script for a request with this key and body.
-    pub(super) fn next_script(&mut self, key: Option<&str>, body: &[u8]) -> Script {
-        if let Some((_, scripts)) = self.by_tag.iter_mut().find(|(tag, _)| has(body, tag)) {
+    /// The next script for a request with this key and user.
+    pub(super) fn next_script(&mut self, key: Option<&str>, user: &str) -> Script {
+        if let Some(scripts) = self.by_user.get_mut(user) {
             let next = if scripts.len() > 1 { scripts.pop_front() } else { scripts.front().cloned() };
             return next.unwrap_or_default();
         }
@@ -62,9 +62,4 @@ impl State {
             self.seen.push(seen.clone());
         }
     }
-}
-
-/// Whether `tag` stands in `body`, which may be of megabytes.
-pub(super) fn has(body: &[u8], tag: &str) -> bool {
-    String::from_utf8_lossy(body).contains(tag)
 }

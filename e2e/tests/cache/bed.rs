@@ -35,7 +35,7 @@ pub(crate) fn yaml(provider: &Upstream, sections: &str) -> String {
     format!(
         "providers: {{a: {{url: \"{}\", keys: [sk-secret]}}}}
 models: [{{match: \"*\", targets: [{{provider: a}}]}}]
-timeouts: {{connect: 500ms, first_token: 2s, idle: 2s, request: 20s}}
+timeouts: {{connect: 500ms, first_token: 4s, idle: 2s, request: 20s}}
 retry: {{attempts: 1}}
 {sections}\n",
         provider.url()
@@ -76,12 +76,12 @@ impl Bed {
 
     /// From now on the provider answers requests of `test` by these scripts, the last of them again and again.
     pub(crate) fn tell(&self, test: &str, scripts: &[Value]) {
-        self.provider.tell(&format!("\"{}\"", tag(test)), scripts.iter().cloned().map(Script::json));
+        self.provider.tell(&tag(test), scripts.iter().cloned().map(Script::json));
     }
 
     /// Requests of `test` that the provider got.
     pub(crate) fn seen(&self, test: &str) -> Vec<Seen> {
-        self.provider.tagged(&format!("\"{}\"", tag(test)))
+        self.provider.of_user(&tag(test))
     }
 }
 
@@ -138,7 +138,7 @@ pub(crate) fn shared() -> Shared<&'static Bed> {
 }
 
 /// How long a follower waits at the gateway of one worker.
-pub(crate) const MAX_WAIT: Duration = Duration::from_millis(2_500);
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(4);
 
 /// A gateway of one worker, at which all who ask meet, also those who ask for streams; one test uses it at a time.
 #[track_caller]

@@ -64,7 +64,7 @@ pub(crate) fn until_mended(gateway: &Gateway) {
 
 /// Requests of `test` at the provider.
 pub(crate) fn seen(provider: &Upstream, test: &str) -> Vec<Seen> {
-    provider.tagged(&format!("\"{}\"", tag(test)))
+    provider.of_user(&tag(test))
 }
 
 /// All keys of a Redis.

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sluice_e2e::bed::tag;
 use sluice_e2e::cache::{self, Caller, label};
 use sluice_e2e::gateway::Options;
 use sluice_e2e::redis::{Fault, Faults, Options as RedisOptions, Redis};
@@ -87,10 +86,7 @@ impl Kept {
         let reply = std::thread::scope(|scope| {
             let asked = scope.spawn(|| caller.send(&body));
             if late {
-                let tag = format!("\"{}\"", tag(&test));
-                wait::until("the provider to be asked", || {
-                    (!self.bed.provider.tagged(&tag).is_empty()).then_some(())
-                });
+                wait::until("the provider to be asked", || (!self.bed.seen(&test).is_empty()).then_some(()));
                 self.fail(fault);
             }
             asked.join().expect("an answer")
