@@ -6,7 +6,7 @@ use serde::Serialize;
 use sluice_core::context;
 use sluice_core::filter::Host;
 
-use crate::config::{Config, Direction};
+use crate::config::{Action, Config, Direction};
 use crate::services::Risk;
 
 /// Different findings that one record holds; a scan of thousands of checks must not grow it.
@@ -78,6 +78,8 @@ impl Verdicts {
                 known.count = known.count.saturating_add(verdict.count);
             } else if self.0.len() < MAX_VERDICTS {
                 self.0.push(verdict);
+            } else if let (true, Some(last)) = (*action == Action::Block.name(), self.0.last_mut()) {
+                *last = verdict; // what was blocked is always told: response-cache must not keep it
             }
         }
         if any {

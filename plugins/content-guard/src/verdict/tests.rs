@@ -39,7 +39,13 @@ fn record_and_metrics_stay_small_whatever_a_service_says() {
     }
     let fact: Value = serde_json::from_str(&context::GUARD.get(&host).unwrap()).unwrap();
     assert_eq!(fact.as_array().unwrap().len(), MAX_VERDICTS);
-    assert_eq!(host.counters.len(), MAX_CATEGORIES + 1);
+    verdicts.add(&mut host, &config, verdict("last", "block"));
+    let fact: Value = serde_json::from_str(&context::GUARD.get(&host).unwrap()).unwrap();
+    assert_eq!(
+        (fact.as_array().unwrap().len(), &fact[MAX_VERDICTS - 1]["action"]),
+        (MAX_VERDICTS, &json!("block"))
+    );
+    assert_eq!(host.counters.len(), MAX_CATEGORIES + 2);
     assert_eq!(host.counters["content_guard_verdicts_total.pii.other.log"], 1000 - 64);
     let name = "content_guard_verdicts_total.pii.made_up_0_xxxxxxxxxxxxxxxxxxxxxx.log";
     assert!(host.counters.contains_key(name), "{:?}", host.counters.keys());
