@@ -134,18 +134,17 @@ impl Streamed {
         self.hold(held, &ends);
     }
 
-    /// Where a choice turns to another text (from reasoning to content, from that to a tool call), those before it end:
-    /// what could go on in them would keep the new one back.
+    /// Where a choice has thought and now says something, the thought is over: what could go on in it would keep back what
+    /// is said. Other texts may go on side by side.
     fn turn(&mut self, held: &Held) {
-        let begins = |bit: &&Bit| !bit.channel.is_empty() && !self.channels.contains_key(&bit.channel);
-        let begun: Vec<&str> = held.bits.iter().filter(begins).filter_map(|bit| choice(&bit.channel)).collect();
-        if begun.is_empty() {
-            return;
-        }
-        for (name, channel) in &mut self.channels {
-            let is_of_choice = choice(name).is_some_and(|choice| begun.contains(&choice));
-            if is_of_choice && !held.bits.iter().any(|bit| bit.channel == *name) {
-                channel.end();
+        for bit in &held.bits {
+            let begins = !self.channels.contains_key(&bit.channel);
+            let Some(choice) = choice(&bit.channel).filter(|_| begins) else { continue };
+            for (name, channel) in &mut self.channels {
+                let is_thought = name.strip_prefix(choice).is_some_and(is_thought);
+                if is_thought && !held.bits.iter().any(|bit| bit.channel == *name) {
+                    channel.end();
+                }
             }
         }
     }
@@ -285,8 +284,13 @@ impl Streamed {
 
 /// How the names of all channels of the choice begin that the channel `name` is of; only chats and completions have some.
 fn choice(name: &str) -> Option<&str> {
-    let index = name.strip_prefix("choices/")?.find('/')?;
-    name.get(.."choices/".len().saturating_add(index))
+    let digits = name.strip_prefix("choices/")?.find('/')?;
+    name.get(.."choices/".len().saturating_add(digits).saturating_add(1))
+}
+
+/// Whether a channel, by its name within its choice, is what a model thinks; providers name it in several ways.
+fn is_thought(name: &str) -> bool {
+    name.starts_with("reasoning") || name.starts_with("thinking")
 }
 
 /// Gives a whole text a channel: that of the deltas it repeats, else one of its own.

@@ -77,9 +77,12 @@ impl Channel {
 
     /// Whether all that has been said is `text`.
     pub(super) fn has_said(&self, text: &str) -> bool {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(text.as_bytes());
-        text.len() == self.length() && hasher.finish() == self.said.finish()
+        let hash = || {
+            let mut hasher = DefaultHasher::new();
+            hasher.write(text.as_bytes());
+            hasher.finish()
+        };
+        text.len() == self.length() && hash() == self.said.finish()
     }
 
     /// No more is to come.

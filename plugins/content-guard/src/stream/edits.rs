@@ -29,20 +29,22 @@ impl Edits {
         if edit.range.is_empty() {
             return;
         }
-        let range = &mut edit.range;
-        self.0.retain(|Edit { range: other, .. }| {
-            let apart = !overlap(other, range);
-            if !apart {
-                *range = range.start.min(other.start)..range.end.max(other.end);
-            }
-            apart
-        });
-        let at = self.0.partition_point(|other| other.range.start < edit.range.start);
-        self.0.insert(at, edit);
+        let (first, after) = self.touched(&edit.range);
+        for Edit { range: other, .. } in self.0.drain(first..after) {
+            edit.range = edit.range.start.min(other.start)..edit.range.end.max(other.end);
+        }
+        self.0.insert(first, edit);
     }
 
     pub(super) fn is_free(&self, range: &Range<usize>) -> bool {
-        !self.0.iter().any(|edit| overlap(&edit.range, range))
+        let (first, after) = self.touched(range);
+        first == after
+    }
+
+    /// The first replacement that overlaps `range`, and the one after the last.
+    fn touched(&self, range: &Range<usize>) -> (usize, usize) {
+        let first = self.0.partition_point(|edit| edit.range.end <= range.start);
+        (first, self.0.partition_point(|edit| edit.range.start < range.end).max(first))
     }
 
     /// What to replace in `range`, in places that count from its start. What began before it has been replaced
@@ -61,8 +63,4 @@ impl Edits {
             }
         })
     }
-}
-
-fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
-    a.start < b.end && b.start < a.end
 }

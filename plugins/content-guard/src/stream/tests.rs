@@ -276,6 +276,30 @@ fn what_stays_back_too_long_leaves_but_stays_in_sight() {
 }
 
 #[test]
+fn a_thought_keeps_what_is_said_after_it_back_no_longer() {
+    let checks = words(&[("internal", Act::Block)]);
+    let mut vault = Vault::default();
+    vault.placeholder("email", "a@b.c");
+    for tail in ["an inter", "see [", "see [EMAIL_"] {
+        let mut streamed = Streamed::new(Setup { vault: vault.clone(), ..setup() });
+        let step = streamed.feed(&checks, 0, chat(&[(0, json!({"reasoning": tail}))]).as_bytes(), false);
+        assert!(step.retained, "{tail}");
+        let both = chat(&[(0, json!({"reasoning": "", "content": "Hi "}))]);
+        let got = said(&streamed.feed(&checks, 1, both.as_bytes(), false).release);
+        assert_eq!(got.get(&(0, "reasoning".to_owned())).map(String::as_str), Some(tail));
+        assert_eq!(got.get(&(0, "content".to_owned())).map(String::as_str), Some("Hi "));
+        let step = streamed.feed(&checks, 2, chat(&[(0, json!({"reasoning": "nal"}))]).as_bytes(), false);
+        assert_eq!(step.state == State::Blocked, tail == "an inter", "it stays in sight");
+    }
+    // what goes on side by side from the first, and what another choice says, ends nothing
+    let mut streamed = Streamed::new(setup());
+    let side = chat(&[(0, json!({"reasoning": "inter", "reasoning_content": "inter"}))]);
+    assert_eq!(streamed.feed(&checks, 0, side.as_bytes(), false).release.len(), 0);
+    let other = chat(&[(1, json!({"content": "Hi "}))]);
+    assert_eq!(streamed.feed(&checks, 0, other.as_bytes(), false).release.len(), 0);
+}
+
+#[test]
 fn nothing_leaves_before_services_have_passed_it() {
     let checks = words(&[("secret", Act::Mask)]);
     let mut vault = Vault::default();
@@ -297,6 +321,20 @@ fn nothing_leaves_before_services_have_passed_it() {
 }
 
 #[test]
+fn a_long_answer_that_comes_at_once_waits_for_its_verdicts() {
+    let checks = words(&[("secret", Act::Block)]);
+    let stream = content(&"some words ".repeat(40)).repeat(500);
+    let mut streamed = Streamed::new(Setup { services: true, window_chars: 400, ..setup() });
+    let mut step = streamed.feed(&checks, 0, stream.as_bytes(), true);
+    assert_eq!((step.state, step.release.len()), (State::Open, 0));
+    let mut out = Vec::new();
+    for ask in mem::take(&mut step.asks) {
+        out.extend(streamed.answer(&checks, 0, ask.id, Answer::Pass).release);
+    }
+    assert_eq!(out, stream.as_bytes());
+}
+
+#[test]
 fn what_a_service_blocks_does_not_leave() {
     let checks = words(&[]);
     let mut streamed = Streamed::new(Setup { services: true, ..setup() });
@@ -314,6 +352,19 @@ fn what_a_service_blocks_does_not_leave() {
     assert_eq!((step.release.len(), step.state), (0, State::Blocked));
 }
 
+/// Checks that never come to an end.
+struct Undecided;
+
+impl Checks for Undecided {
+    fn find(&self, _: Form, _: &str, _: usize) -> Vec<Finding> {
+        Vec::new()
+    }
+
+    fn settled(&self, _: Form, _: &str, from: usize) -> (usize, usize) {
+        (from, 0)
+    }
+}
+
 #[test]
 fn what_cannot_be_read_ends_the_stream_or_passes() {
     let unknown = "data: {\"type\":\"content_block_start\",\"index\":0,\"part\":{\"content\":[{\"type\":\"hologram\"}]}}\n\n";
@@ -324,7 +375,7 @@ fn what_cannot_be_read_ends_the_stream_or_passes() {
         assert_eq!((out.as_slice(), state), (stream, State::Over));
     }
     let mut streamed = Streamed::new(Setup { services: true, ..setup() });
-    let step = streamed.feed(&words(&[]), 0, content(&"x".repeat(MAX_HELD_TEXT + 1)).as_bytes(), false);
+    let step = streamed.feed(&Undecided, 0, content(&"x".repeat(MAX_HELD_TEXT + 1)).as_bytes(), false);
     assert_eq!((step.state, step.asks.len()), (State::Unreadable, 0));
 }
 

@@ -340,12 +340,30 @@ fn several_services_must_agree() {
 }
 
 #[test]
+fn more_services_than_are_asked_at_once_are_all_asked() {
+    let services: Vec<Value> = (0..20)
+        .map(|number| {
+            let mut service = shim();
+            service["name"] = json!(format!("shim-{number}"));
+            service
+        })
+        .collect();
+    let mut client = Client::new(checks(json!(services)), "hi");
+    client.part(&(said("hello") + &stop()), true);
+    assert_eq!(client.host.callouts.len(), 16);
+    for callout in 1..=20 {
+        client.hear(callout, &json!({"verdict": "allow"}));
+    }
+    assert_eq!((client.next.clone(), client.text().as_str()), (Next::Pass, "hello"));
+}
+
+#[test]
 fn one_of_two_services_may_be_down() {
     let mut other = shim();
     other["name"] = json!("other");
     let mut client = Client::new(json!({"on_error": "allow", "checks": [shim(), other]}), "hi");
     client.part(&said("hello"), false).wake(900);
-    assert_eq!(fail(&mut client.host, &mut client.filter, 1), None);
+    assert_eq!(fail(&mut client.host, &mut client.filter, 1), Some(Next::Hold));
     client.hear(2, &json!({"verdict": "allow"}));
     assert_eq!((client.next.clone(), client.text().as_str()), (Next::Watch, "hello"));
     assert_eq!(record(&client.host), ["shim response unavailable allow 1"]);
