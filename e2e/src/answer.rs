@@ -80,7 +80,7 @@ impl Answer {
             body = split(&body, size);
         }
         if let Some(offset) = script.pause_at {
-            body = pause_at(body, offset);
+            body = pause_at(body, offset, MOMENT.max(Duration::from_millis(script.gap_ms)));
         }
         let chunked = stream || script.trailers;
         let length = (!chunked).then(|| joined(&body).len());
@@ -204,8 +204,8 @@ fn split(steps: &[Step], size: usize) -> Vec<Step> {
 /// Long enough for the other side to read what came before.
 const MOMENT: Duration = Duration::from_millis(2);
 
-/// The steps with a pause at the byte `offset` of their data.
-fn pause_at(steps: Vec<Step>, offset: usize) -> Vec<Step> {
+/// The steps with a `pause` at the byte `offset` of their data.
+fn pause_at(steps: Vec<Step>, offset: usize, pause: Duration) -> Vec<Step> {
     let mut offset = offset;
     let pieces = steps.into_iter().flat_map(|step| match step {
         Step::Data(data) => {
@@ -216,7 +216,7 @@ fn pause_at(steps: Vec<Step>, offset: usize) -> Vec<Step> {
                 return vec![Step::Data(data)];
             }
             let (before, after) = data.split_at(at);
-            vec![Step::Data(before.to_vec()), Step::Pause(MOMENT), Step::Data(after.to_vec())]
+            vec![Step::Data(before.to_vec()), Step::Pause(pause), Step::Data(after.to_vec())]
         }
         other => vec![other],
     });

@@ -26,6 +26,7 @@ pub mod envoy;
 pub mod gateway;
 pub mod http2;
 pub mod limits;
+pub mod moderation;
 pub mod ports;
 pub mod process;
 pub mod redis;

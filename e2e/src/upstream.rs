@@ -1,7 +1,8 @@
 //! A provider on loopback that speaks the OpenAI API, does what its [`Script`]s say and remembers every request.
 //!
-//! A request's script is, first found: its header `x-mock` (JSON); the member `x_mock` of its body, under the
-//! provider's name or `*`; the next of [`Upstream::once`]; the one for its key; the next of those in turn.
+//! A request's script is, first found: its header `x-mock` (JSON); the member `x_mock` of its body, or of the body's
+//! `metadata` (which is no text to content-guard), under the provider's name or `*`; the next of [`Upstream::once`];
+//! the one for its key; the next of those in turn. It is a moderation service as well, see [`crate::moderation`].
 //! `GET /__requests` tells what arrived, for clients in other languages.
 
 mod connection;
@@ -191,7 +192,10 @@ impl Upstream {
     #[must_use]
     pub fn tagged(&self, tag: &str) -> Vec<Seen> {
         let state = self.shared.state();
-        let has_tag = |seen: &&Seen| seen.body.windows(tag.len()).any(|part| part == tag.as_bytes());
+        let has_tag = |seen: &&Seen| match std::str::from_utf8(&seen.body) {
+            Ok(text) => text.contains(tag), // much faster, and large bodies are text
+            Err(_) => seen.body.windows(tag.len()).any(|part| part == tag.as_bytes()),
+        };
         state.seen.iter().filter(has_tag).cloned().collect()
     }
 

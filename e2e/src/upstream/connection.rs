@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Seen, Shared};
 use crate::answer::{Answer, Asked, Step};
+use crate::moderation;
 use crate::script::Script;
 use crate::wire::{self, Head, Reader};
 
@@ -109,7 +110,10 @@ impl Connection<'_> {
         }
         let body = seen.json();
         seen.user = body["user"].as_str().unwrap_or_default().to_owned();
-        let script = self.choose(seen, &body);
+        let mut script = self.choose(seen, &body);
+        if script.body.is_none() && script.status < 400 {
+            script.body = moderation::answer(&seen.path, &body);
+        }
         let released = self.shared.state().released;
         self.shared.state().remember(seen);
         let answer = Answer::new(&self.shared.name, &Asked::new(&seen.path, &body), &script);
@@ -122,7 +126,7 @@ impl Connection<'_> {
     }
 
     fn choose(&self, seen: &Seen, body: &Value) -> Script {
-        let told = &body["x_mock"];
+        let told = body.get("x_mock").unwrap_or(&body["metadata"]["x_mock"]);
         let header = seen.header("x-mock").and_then(|text| serde_json::from_str(text).ok());
         let told = header.as_ref().or_else(|| told.get(&self.shared.name)).or_else(|| told.get("*"));
         if let Some(told) = told {
