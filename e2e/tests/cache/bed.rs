@@ -56,12 +56,6 @@ impl Bed {
         Self { gateway, provider }
     }
 
-    /// Asks as nobody, and waits for the record.
-    #[track_caller]
-    pub(crate) fn ask(&self, body: &Value) -> (Reply, Value) {
-        Caller::nobody(&self.gateway).ask(body)
-    }
-
     /// Asks as nobody for a chat of `test`; what it says of the cache.
     #[track_caller]
     pub(crate) fn chat(&self, test: &str, members: &Value) -> Asked {

@@ -10,7 +10,7 @@ use sluice_e2e::client::{Connection, Reply};
 use sluice_e2e::{http2, wait};
 
 use self::table::Row;
-use crate::bed::{Bed, MAX_WAIT, one_worker};
+use crate::bed::{Bed, one_worker};
 use crate::flights::until_active;
 
 const MIB: usize = 1 << 20;
@@ -133,6 +133,10 @@ fn try_case(bed: &Bed, number: usize, case: &Case, stream: bool) -> Row {
     Row::new(case.fault, stream, reply.as_ref(), &record, &again)
 }
 
+fn write(client: &mut Option<Connection>, request: &[u8]) {
+    client.as_mut().expect("a client").write(request).expect("a request");
+}
+
 /// A leader and a follower of one flight, of whom one fails.
 #[track_caller]
 fn flight(bed: &Bed, fault: &'static str, script: Value, leaver: Option<usize>) -> [Row; 2] {
@@ -143,30 +147,28 @@ fn flight(bed: &Bed, fault: &'static str, script: Value, leaver: Option<usize>) 
     let body = cache::body(&test, &json!({})).to_string();
     let request = Caller::nobody(&bed.gateway).request(&body);
     let open = || Connection::open(bed.gateway.address()).expect("the gateway listens");
-    let mut clients = vec![open(), open()];
-    clients[0].write(&request).expect("a request");
+    let mut clients = [Some(open()), Some(open())];
+    write(&mut clients[0], &request);
     wait::until("the leader to ask", || (!bed.seen(&test).is_empty()).then_some(()));
     until_active(bed, 1);
-    clients[1].write(&request).expect("a request");
+    write(&mut clients[1], &request);
     until_active(bed, 2);
+    if let Some(leaver) = leaver {
+        clients[leaver].take().expect("a client").abort();
+    }
     if leaver == Some(1) {
-        clients.pop().expect("a follower").abort();
         until_active(bed, 1);
     }
     if leaver != Some(0) && !fault.contains("max_wait") {
         bed.provider.release();
     }
-    let mut replies = [None, None];
-    for (n, mut client) in clients.into_iter().enumerate() {
-        if leaver == Some(n) {
-            client.abort();
-        } else {
-            replies[n] = Some(client.read().expect("an answer"));
-        }
-    }
+    // who follows is read first, as it may be answered first
+    let follower = clients[1].as_mut().map(|client| client.read().expect("an answer"));
+    bed.provider.release();
+    let leader = clients[0].as_mut().map(|client| client.read().expect("an answer"));
+    let replies = [leader, follower];
     let records = cache::wait_records(&bed.gateway, &format!("gpt-{test}"), 2);
     let again = Caller::nobody(&bed.gateway).send(&body);
-    // the records come in the order of the ends
     let row = |n: usize, role: &str| {
         let of = |reply: &Reply| records.iter().find(|record| record["cache"] == label(reply));
         let gone = || records.iter().find(|record| record["status"] == 0 || record["end"] == "client_gone");
@@ -177,7 +179,6 @@ fn flight(bed: &Bed, fault: &'static str, script: Value, leaver: Option<usize>) 
 }
 
 fn flights(bed: &Bed) -> Vec<Row> {
-    let slow = MAX_WAIT.as_millis() * 2;
     [
         flight(bed, "two ask the same", json!({"delay_ms": LONG}), None),
         flight(bed, "the one who leads leaves", json!({"hang": true}), Some(0)),
@@ -189,7 +190,7 @@ fn flights(bed: &Bed) -> Vec<Row> {
             json!({"finish_reason": "length", "delay_ms": LONG}),
             None,
         ),
-        flight(bed, "the answer takes longer than `max_wait`", json!({"delay_ms": slow}), None),
+        flight(bed, "the answer takes longer than `max_wait`", json!({"delay_ms": LONG}), None),
     ]
     .into_iter()
     .flatten()

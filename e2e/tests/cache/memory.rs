@@ -54,7 +54,7 @@ fn fill(bed: &Bed, from: usize, count: usize, often: &str) {
                 *failed.lock().expect("no panic") = Some(reply);
                 return;
             }
-            if n % 20 == 0 {
+            if n.is_multiple_of(20) {
                 client.write(&Caller::nobody(&bed.gateway).request(often)).expect("a request");
                 assert_eq!(label(&client.read().expect("an answer")), "hit", "in use after {n} others");
             }
