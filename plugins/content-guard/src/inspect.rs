@@ -84,12 +84,17 @@ fn of_passage(config: &Config, applied: &Applied, passage: &Passage) -> Vec<Find
     if passage.parts.len() < 2 {
         return found;
     }
+    // in order, for a check's own findings do not overlap
+    let mut whole: Vec<_> = found.iter().map(|finding| (finding.check, finding.range.clone())).collect();
+    whole.sort_by_key(|(check, range)| (*check, range.start));
     for part in &passage.parts {
         for finding in find(passage.text.get(part.clone()).unwrap_or_default()) {
             let range =
                 finding.range.start.saturating_add(part.start)..finding.range.end.saturating_add(part.start);
-            let known = |known: &Finding| known.check == finding.check && overlap(&known.range, &range);
-            if !found.iter().any(known) {
+            let after =
+                whole.partition_point(|(check, known)| (*check, known.start) < (finding.check, range.end));
+            let last = after.checked_sub(1).and_then(|last| whole.get(last));
+            if !last.is_some_and(|(check, known)| *check == finding.check && overlap(known, &range)) {
                 found.push(Finding { range, ..finding });
             }
         }

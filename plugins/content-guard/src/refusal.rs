@@ -1,10 +1,11 @@
 //! What the client gets in the place of what is withheld.
 
 use sluice_core::context;
-use sluice_core::filter::{Host, Side};
+use sluice_core::filter::{Filter as _, Host, Side};
 use sluice_core::openai::Operation;
 use sluice_core::openai::error::{Code, LocalReply};
 
+use crate::ContentGuard;
 use crate::config::{Config, Direction, Form};
 use crate::ending;
 use crate::exchange::Withheld;
@@ -62,9 +63,19 @@ pub(crate) fn reply(
         return reply;
     }
     context::FINISH_REASON.set(host, CONTENT_FILTER);
+    if direction == Direction::Request {
+        free_of_charge(host);
+    }
     let stream = context::STREAM.get(host).is_some_and(|stream| stream == "true");
     let model = context::MODEL.get(host).unwrap_or_default();
     let now_ns = host.now_ns();
     let created_s = host.now_ms() / 1_000;
     ending::refusal(operation(host), stream, &model, created_s, &format!("{now_ns:016x}"), message)
+}
+
+/// No model has read or said anything: nobody is to meter the refusal as its answer.
+fn free_of_charge(host: &mut dyn Host) {
+    context::METER.set(host, ContentGuard::NAME);
+    context::INPUT_TOKENS.set_number(host, 0);
+    context::OUTPUT_TOKENS.set_number(host, 0);
 }

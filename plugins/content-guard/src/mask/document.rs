@@ -96,14 +96,15 @@ impl Document {
 
     /// The document with everything replaced. Token probabilities are left out if anything is: they repeat the text.
     #[must_use]
-    pub fn finish(self) -> Vec<u8> {
+    pub fn finish(mut self) -> Vec<u8> {
         if self.edits.is_empty() {
             return self.doc;
         }
+        self.edits.sort_by_key(|(passage, ..)| *passage);
         let mut spliced: Vec<(Span, String)> =
             self.logprobs.iter().map(|span| (*span, without(&self.doc, *span).to_owned())).collect();
-        for (number, passage) in self.passages.iter().enumerate() {
-            let edits: Vec<_> = self.edits.iter().filter(|(at, ..)| *at == number).collect();
+        for edits in self.edits.chunk_by(|(at, ..), (next, ..)| at == next) {
+            let Some(passage) = edits.first().and_then(|(at, ..)| self.passages.get(*at)) else { continue };
             for (range, first) in merged(edits.iter().map(|(_, range, _)| range.clone())) {
                 let with = edits.get(first).map_or("", |(_, _, with)| with);
                 spliced.extend(passage.splices(&self.slots, &range, with));
@@ -133,7 +134,9 @@ impl Passage {
     fn splices(&self, slots: &[Slot], range: &Range<usize>, with: &str) -> Vec<(Span, String)> {
         let mut with = Some(with);
         let mut splices = Vec::new();
-        for (part, slot) in self.parts.iter().zip(&self.slots) {
+        let first = self.parts.partition_point(|part| part.end <= range.start);
+        let parts = self.parts.iter().zip(&self.slots).skip(first);
+        for (part, slot) in parts.take_while(|(part, _)| part.start < range.end) {
             let within = range.start.max(part.start)..range.end.min(part.end);
             let Some(slot) = slots.get(*slot).filter(|_| !within.is_empty()) else {
                 continue;

@@ -31,6 +31,8 @@ fn a_refusal_is_an_error_or_an_answer() {
     let (_, next) = ask(&mut host, &config, &prompt("internal codename"));
     assert_eq!(reply(&next), Some((200, "No.".to_owned())));
     assert_eq!(context::FINISH_REASON.get(&host).as_deref(), Some("content_filter"));
+    assert_eq!(context::METER.get(&host).as_deref(), Some("content-guard"), "it is no model's answer");
+    assert_eq!(context::INPUT_TOKENS.number(&host), Some(0));
     context::STREAM.set(&mut host, "true");
     let (_, next) = ask(&mut host, &config, &prompt("internal codename"));
     let Next::Reply(reply) = next else { panic!("{next:?}") };
@@ -169,6 +171,20 @@ fn beside_a_part_that_cannot_be_read_the_rest_is_checked() {
     let body = r#"{"messages":[{"role":"user","content":[{"type":"hologram"},{"type":"text","text":"internal codename"}]}]}"#;
     let (_, next) = ask(&mut host(), &config(json!({"on_error": "allow", "checks": [blocking()]})), body);
     assert_eq!(reply(&next), violation());
+}
+
+#[test]
+fn many_findings_cost_no_more_than_their_number() {
+    let many = 30_000_usize;
+    let part = json!({"type": "text", "text": "to a@b.co "});
+    let parts = json!({"messages": [{"role": "user", "content": vec![part; many]}]});
+    let messages = json!({"messages": vec![json!({"role": "user", "content": "to a@b.co"}); many]});
+    for body in [parts, messages] {
+        let mut host = host();
+        sent(&mut host, &one(masking()), &body.to_string());
+        let masked = text(host.request_body.as_ref()).unwrap().matches("to [EMAIL_1]").count();
+        assert_eq!(masked, many);
+    }
 }
 
 #[test]
