@@ -12,6 +12,10 @@ use crate::mask::Document;
 /// Fields of a form that are settings, not text. The model is the router's to judge.
 const SETTINGS: [&str; 2] = ["model", "user"];
 
+/// Fields of a form that hold files (<https://platform.openai.com/docs/api-reference/images/createEdit>); several are
+/// called `image[]`.
+const FILES: [&str; 6] = ["audio", "file", "image", "input_reference", "mask", "video"];
+
 /// Nobody here can read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unreadable;
@@ -98,8 +102,11 @@ impl Body {
             Packing::Plain => wrapped([&self.bytes[..]].into_iter())?,
             Packing::Form(boundary) => {
                 let fields = form::fields(&self.bytes, boundary).map_err(|_| Unreadable)?;
+                // a field that may be a file is one unless it is UTF-8; of any other, readers may make some text
                 let is_text = |(name, span): &(String, Span)| {
-                    !SETTINGS.contains(&name.as_str()) && std::str::from_utf8(span.of(&self.bytes)).is_ok()
+                    let is_file = FILES.contains(&name.split('[').next().unwrap_or_default());
+                    let is_binary = is_file && std::str::from_utf8(span.of(&self.bytes)).is_err();
+                    !SETTINGS.contains(&name.as_str()) && !is_binary
                 };
                 self.fields = fields.into_iter().filter(is_text).map(|(_, span)| span).collect();
                 wrapped(self.fields.iter().map(|span| span.of(&self.bytes)))?

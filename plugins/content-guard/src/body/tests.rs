@@ -58,6 +58,24 @@ fn every_text_field_of_a_form_is_text() {
 }
 
 #[test]
+fn a_field_that_is_no_file_must_be_utf_8() {
+    for (name, readable) in [
+        ("prompt", false),
+        ("", false),
+        ("filename", false),
+        ("file", true),
+        ("image[]", true),
+        ("image[0]", true),
+    ] {
+        let mut form =
+            format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\nsecret").into_bytes();
+        form.extend_from_slice(b"\xff\r\n--b--\r\n");
+        let mut body = Body::new(Packing::Form("b".to_owned()), Direction::Request, form);
+        assert_eq!(body.document().is_ok(), readable, "{name}");
+    }
+}
+
+#[test]
 fn what_is_not_read_stays_as_it_is() {
     let json = br#"{ "model":"secret","messages":[{"role":"user","content":"a s\u0065cret"}],"x":1.0e1 }"#;
     let got = replaced(Packing::Json, Direction::Request, json);
