@@ -58,7 +58,8 @@ pub struct Script {
     pub usage: Usage,
     /// Bytes per write, and per chunk of a chunked body.
     pub write_size: Option<usize>,
-    /// Pauses for a moment, or for `gap_ms` if that is longer, at this byte of the body, so that what follows comes by itself.
+    /// Pauses for a moment, or for `gap_ms` if that is longer, at this byte of the body, so that what follows comes by
+    /// itself.
     pub pause_at: Option<usize>,
     /// `content-encoding: gzip`, asked for or not.
     pub gzip: bool,

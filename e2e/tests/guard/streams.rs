@@ -315,6 +315,16 @@ fn a_phrase_that_is_completed_too_late_still_ends_the_stream() {
 }
 
 #[test]
+fn a_service_is_asked_about_less_than_a_window_when_text_has_waited_long_enough() {
+    let bed = deny();
+    let body = Speech::Chat.stream(&["Just a few words", " and some more"]);
+    let script = json!({"body": body, "pause_at": offset_of(&body, " and some more"), "gap_ms": 2500});
+    let asked = chat_told("gpt-mod-hold", "hi", true, script);
+    let times = times(&bed, &asked, &["Just a few words", " and some more"]);
+    assert!(times[0] >= 900 && times[0] < 2400, "after max_hold, which is 1 s: {times:?}");
+}
+
+#[test]
 fn a_stream_leaves_only_after_its_service_has_passed_it() {
     let bed = deny();
     let words = ["Nothing to ", "see here, ", "move along."];
