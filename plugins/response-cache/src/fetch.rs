@@ -37,7 +37,7 @@ impl Fetch {
     /// without waiting (`alone`), the first answer is enough: each one kept takes room from others.
     pub(crate) fn finish(self, host: &mut dyn Host, config: &Config, alone: bool) {
         let key = &self.question.key;
-        let Some(entry) = self.answer.as_ref().filter(|_| !is_withheld(host)) else {
+        let Some(entry) = self.answer.as_ref().filter(|_| !is_withheld(host) && is_the_targets(host)) else {
             return self.unlock(host, config);
         };
         match &config.store {
@@ -67,6 +67,17 @@ fn is_withheld(host: &dyn Host) -> bool {
     let findings = context::GUARD.get(host).and_then(|list| serde_json::from_str::<Vec<Value>>(&list).ok());
     findings.iter().flatten().any(blocks)
         || context::ERROR.get(host).is_some_and(|code| Code::withholds(&code))
+}
+
+/// Whether the target that was picked has answered, not one that stood in for it: its answer, perhaps a lesser model's,
+/// is good for who asks meanwhile, but nobody wants it when the target is back. So it is where nobody says who answered.
+fn is_the_targets(host: &dyn Host) -> bool {
+    let (Some(target), Some(provider)) = (context::TARGET.get(host), context::PROVIDER.get(host)) else {
+        return true;
+    };
+    let Some(served) = context::PROVIDER_MODEL.get(host) else { return true };
+    let asked = || context::BASE_MODEL.get(host).or_else(|| context::MODEL.get(host)).unwrap_or_default();
+    target == format!("{provider}/{served}") || (target == provider && served == asked())
 }
 
 impl ResponseCache {

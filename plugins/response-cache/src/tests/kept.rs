@@ -69,6 +69,36 @@ fn what_the_client_did_not_wait_for_is_not_kept() {
 }
 
 #[test]
+fn only_the_answer_of_the_target_that_was_picked_is_kept() {
+    // the bed's requests are for gpt-4o at the target `openai`
+    for (target, base_model, provider, served, kept) in [
+        ("openai", "", "openai", "gpt-4o", true),
+        ("openai", "", "openai", "gpt-4o-mini", false), // another model of the same provider stood in
+        ("openai", "", "bailian", "gpt-4o", false),
+        ("openai", "4o", "openai", "4o", true), // as asked, less the rule's prefix
+        ("pai/deepseek-r1", "", "pai", "deepseek-r1", true),
+        ("pai/deepseek-r1", "", "pai", "other", false),
+        ("pai/deepseek-r1", "", "bailian", "qwen-max", false),
+        ("openai", "", "", "", true), // nobody says
+        ("", "", "openai", "x", true),
+    ] {
+        let mut bed = Bed::default();
+        let mut client = bed.ask(&question("hi"));
+        for (fact, value) in [
+            (context::TARGET, target),
+            (context::BASE_MODEL, base_model),
+            (context::PROVIDER, provider),
+            (context::PROVIDER_MODEL, served),
+        ] {
+            client.set_fact(fact, value);
+        }
+        bed.answer(&mut client, "Hello");
+        bed.done(&mut client);
+        assert_eq!(bed.count("stored"), u64::from(kept), "{target} {provider}/{served}");
+    }
+}
+
+#[test]
 fn what_the_checks_withhold_is_not_kept() {
     let finding = |on: &str, action: &str| {
         json!([{"check": "pii", "on": "request", "category": "email", "action": "mask", "count": 1},
