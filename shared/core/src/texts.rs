@@ -21,6 +21,10 @@ pub use event::{Event, Said, event};
 use names::{CALLER, SETTINGS, is_one_of, is_word};
 use walk::Walk;
 
+/// Texts of one document. What is noted of each takes a few hundred bytes: without a bound, a body of nothing but empty
+/// strings would take gigabytes. Requests with hundreds of tools have some ten thousand.
+pub const MAX_TEXTS: usize = 1 << 17;
+
 /// One string that is text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Text {
@@ -51,8 +55,8 @@ impl Text {
 pub struct Texts {
     /// In the order in which they stand.
     pub texts: Vec<Text>,
-    /// The first part whose content cannot be told: of an unknown type, given as tokens, or nested too deeply. Its
-    /// strings are among the texts all the same, but for those nested too deeply.
+    /// The first part whose content cannot be told: of an unknown type, given as tokens, nested too deeply, or beyond
+    /// [`MAX_TEXTS`]. Its strings are among the texts all the same, but for the last two.
     pub unknown: Option<Span>,
     /// Values of `logprobs`, objects or arrays. They repeat text, token by token.
     pub logprobs: Vec<Span>,

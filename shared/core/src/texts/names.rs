@@ -223,6 +223,9 @@ pub(super) fn is_word(raw: &[u8]) -> bool {
     raw.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_.:/+=-".contains(byte))
 }
 
+/// Shortest line of base64 (RFC 7468 section 2; MIME has 76).
+const MIN_LINE: usize = 64;
+
 /// Whether a string is a file: base64, bare or in a `data:` URL (RFC 2397).
 pub(super) fn is_file(raw: &[u8]) -> bool {
     let head = raw.get(..128.min(raw.len())).unwrap_or_default();
@@ -230,6 +233,32 @@ pub(super) fn is_file(raw: &[u8]) -> bool {
         Some(at) if raw.starts_with(b"data:") => raw.get(at.saturating_add(8)..).unwrap_or_default(),
         _ => raw,
     };
-    // a slash may be escaped, and base64 broken into lines
-    data.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=_-\\".contains(byte))
+    is_base64(data)
+}
+
+/// Whether this is base64, a slash perhaps escaped: its lines are all of one length but for the last, and long. Words on
+/// lines of their own are text.
+fn is_base64(raw: &[u8]) -> bool {
+    let (mut line, mut width, mut rest) = (0_usize, None, raw);
+    while let [byte, after @ ..] = rest {
+        rest = match (byte, after) {
+            (b'\\', [b'/', after @ ..]) => {
+                line = line.saturating_add(1);
+                after
+            }
+            (b'\\', [b'r', b'\\', b'n', after @ ..] | [b'n', after @ ..]) => {
+                if line < MIN_LINE || *width.get_or_insert(line) != line {
+                    return false;
+                }
+                line = 0;
+                after
+            }
+            (byte, after) if byte.is_ascii_alphanumeric() || b"+/=_-".contains(byte) => {
+                line = line.saturating_add(1);
+                after
+            }
+            _ => return false,
+        };
+    }
+    width.is_none_or(|width| line <= width)
 }

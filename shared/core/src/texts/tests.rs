@@ -77,6 +77,36 @@ fn every_string_that_a_model_reads_is_text() {
 }
 
 #[test]
+fn what_only_looks_like_a_file_is_text() {
+    let line = "QUJD".repeat(16);
+    for (source, is_text) in [
+        (r#"{"type":"base64","data":"QUJD"}"#.to_owned(), false),
+        (r#"{"type":"base64","data":"QU\/D"}"#.to_owned(), false),
+        (format!(r#"{{"type":"base64","data":"{line}\n{line}\r\nQUI="}}"#), false),
+        (format!(r#"{{"type":"base64","data":"{line}\r\n{line}\r\n"}}"#), false),
+        (r#"{"type":"base64","data":"internal\ncodename"}"#.to_owned(), true),
+        (r#"{"type":"base64","data":"\u0061"}"#.to_owned(), true),
+        (format!(r#"{{"type":"base64","data":"{line}\ncodename\n{line}"}}"#), true),
+        (r#"{"type":"text","media_type":"text/plain","data":"codename"}"#.to_owned(), true),
+    ] {
+        let doc = format!(
+            r#"{{"messages":[{{"role":"user","content":[{{"type":"document","source":{source}}}]}}]}}"#
+        );
+        let (texts, readable) = asked(&doc);
+        assert_eq!((texts.len(), readable), (usize::from(is_text), true), "{doc} {texts:?}");
+    }
+}
+
+#[test]
+fn more_strings_than_are_noted_cannot_be_told() {
+    let doc = |count: usize| format!(r#"{{"input":["{}"]}}"#, vec![""; count].join(r#"",""#));
+    for (count, readable) in [(MAX_TEXTS, true), (MAX_TEXTS + 1, false), (MAX_TEXTS * 4, false)] {
+        let found = request(doc(count).as_bytes()).unwrap();
+        assert_eq!((found.texts.len(), found.unknown.is_none()), (MAX_TEXTS, readable), "{count}");
+    }
+}
+
+#[test]
 fn parts_that_cannot_be_told_are_reported() {
     let deep = format!(r#"{{"x":{}"a"{}}}"#, "[".repeat(100), "]".repeat(100));
     for doc in [

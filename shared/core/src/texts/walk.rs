@@ -4,7 +4,7 @@ use super::names::{
     CONTENT, FILES, FREE, PARTS, PROTOCOL, ROLES, SCHEMA_NAMES, SCHEMA_TYPES, TYPES, is_file, is_one_of,
     is_word,
 };
-use super::{Form, Text, Texts};
+use super::{Form, MAX_TEXTS, Text, Texts};
 use crate::json::{Error, Kind, Reader, Span, Str};
 
 /// Containers within each other that are looked into. Schemas need about ten; more would only cost stack.
@@ -29,6 +29,10 @@ impl Walk {
     }
 
     pub(super) fn push(&mut self, text: Str<'_>, form: Form, run: u32) {
+        if self.found.texts.len() >= MAX_TEXTS {
+            self.found.unknown.get_or_insert(text.span);
+            return;
+        }
         self.found.texts.push(Text { span: text.span, form, run });
     }
 
@@ -154,6 +158,7 @@ impl Walk {
             }
             Some(Kind::Object | Kind::Array) if is_one_of(key, &["metadata", "cache_control"]) => Ok(()),
             Some(Kind::Object | Kind::Array) if is_one_of(key, FREE) => self.free(reader),
+            Some(Kind::Object) if key.is("source") && is_plain(reader) => self.plain(reader),
             Some(Kind::Object) => self.part(reader, None, false),
             Some(Kind::Array) if is_one_of(key, CONTENT) => self.content(reader),
             Some(Kind::Array) => {
@@ -161,6 +166,18 @@ impl Walk {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A document that is given as text.
+    fn plain(&mut self, reader: &mut Reader<'_>) -> Result<(), Error> {
+        let is_data =
+            |reader: &mut Reader<'_>, key: Str<'_>| key.is("data") && reader.kind() == Some(Kind::String);
+        self.deeper(reader, |walk, reader| {
+            reader.object(|reader, key| match is_data(reader, key) {
+                true => walk.string(reader, Form::Plain),
+                false => walk.member(reader, key, None),
+            })
+        })
     }
 
     /// An element of an array that is no content: tool calls, choices, annotations.
@@ -194,6 +211,19 @@ pub(super) fn is_protocol(key: Str<'_>, text: Str<'_>) -> bool {
         return is_one_of(text, ROLES);
     }
     (is_one_of(key, PROTOCOL) && is_word(text.raw)) || (is_one_of(key, FILES) && is_file(text.raw))
+}
+
+/// Whether the `source` to be read next says that its `data` is text, and no file
+/// (<https://docs.anthropic.com/en/docs/build-with-claude/citations#plain-text-documents>).
+fn is_plain(reader: &Reader<'_>) -> bool {
+    let mut plain = false;
+    let read = reader.clone().object(|reader, key| {
+        if key.is("type") && reader.kind() == Some(Kind::String) {
+            plain |= reader.string()?.is("text");
+        }
+        Ok(())
+    });
+    read.is_ok() && plain
 }
 
 /// Whether the object to be read next has a type that is known, or none. Two types are none that is known: readers
