@@ -8,7 +8,8 @@
 //!          `ai.consumer`, `ai.tier`, `ai.model`, `ai.base_model`, `ai.operation`, `ai.stream`, `ai.has`,
 //!          `ai.input_estimate`. Asks services by callouts.
 //! Writes   texts of the request and of the answer that a check masks, and `content-length`; facts `ai.guard`, and
-//!          where an answer is cut `ai.finish_reason` and `ai.error`; counters `content_guard_*`.
+//!          where an answer is cut `ai.finish_reason` and `ai.error`; `ai.meter` and no usage where a refusal of a
+//!          request looks like an answer; counters `content_guard_*`.
 //! Replies  400 `content_policy_violation` or 200 with a refusal; 503 `guard_unavailable`. A stream that has begun ends
 //!          with `content_filter` or an error event.
 //! Config   `{"checks": [{"name": "pii", "detect": ["email", "phone"], "action": "mask"}]}`
