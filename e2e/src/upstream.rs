@@ -1,7 +1,8 @@
 //! A provider on loopback that speaks the OpenAI API, does what its [`Script`]s say and remembers every request.
 //!
 //! A request's script is, first found: its header `x-mock` (JSON); the member `x_mock` of its body, or of the body's
-//! `metadata` (which is no text to content-guard), under the provider's name or `*`; the next of [`Upstream::once`];
+//! `metadata` (which is no text to content-guard), under the provider's name or `*`; the next for its user
+//! ([`Upstream::tell`]); the next of [`Upstream::once`];
 //! the one for its key; the next of those in turn. It is a moderation service as well, see [`crate::moderation`].
 //! `GET /__requests` tells what arrived, for clients in other languages.
 
