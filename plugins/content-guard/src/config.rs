@@ -40,7 +40,7 @@ pub struct RawConfig {
     /// Longest request body that is checked, in bytes; a longer one is refused with 413.
     #[serde(default = "max_body_bytes")]
     pub max_body_bytes: usize,
-    /// Longest answer that is checked as a whole, and most of a stream that is held back, in bytes.
+    /// Longest answer that is checked as a whole, in bytes.
     #[serde(default = "max_answer_bytes")]
     pub max_answer_bytes: usize,
     /// How long text of a stream is held back at most, in milliseconds, but for the time that services take.
