@@ -205,12 +205,22 @@ fn response_cache_alone_answers_again() {
 fn content_guard_alone_masks_and_puts_back() {
     let a = Upstream::start("a");
     let check = json!({"name": "names", "keywords": ["Hello"], "on": ["response"], "action": "mask"});
-    let envoy = Envoy::start(&config(vec![filter("content-guard", &json!({"checks": [check]}))], vec![], &[&a], false));
+    let envoy = Envoy::start(&config(
+        vec![filter("content-guard", &json!({"checks": [check]}))],
+        vec![],
+        &[&a],
+        false,
+    ));
     let reply = ask(&envoy, "m", true);
     assert!(sse::is_done(&reply.events()), "{}", reply.text());
     assert_eq!(sse::text(&reply.events()), "[NAMES_1] from a, café 你好 🚰 2 3 4");
     let check = json!({"name": "banned", "keywords": ["café 你好"]});
-    let envoy = Envoy::start(&config(vec![filter("content-guard", &json!({"checks": [check]}))], vec![], &[&a], false));
+    let envoy = Envoy::start(&config(
+        vec![filter("content-guard", &json!({"checks": [check]}))],
+        vec![],
+        &[&a],
+        false,
+    ));
     assert_eq!(ask(&envoy, "m", false).code(), "content_policy_violation");
 }
 
@@ -252,7 +262,11 @@ fn a_bad_configuration_is_refused_in_words() {
         ("token-limit", json!({"limits": [{"name": "a", "requests": 1}]}), "limits[0].per_ms"),
         ("token-limit", json!({"limits": [{"name": "a", "in_flight": 1, "by": ["sk-canary"]}]}), "by[0]"),
         ("content-guard", json!({"checks": [{"name": "a"}]}), "checks[0]"),
-        ("content-guard", json!({"checks": [{"name": "a", "service": {"key": "sk-canary"}}]}), "checks[0].service.key"),
+        (
+            "content-guard",
+            json!({"checks": [{"name": "a", "service": {"key": "sk-canary"}}]}),
+            "checks[0].service.key",
+        ),
         ("response-cache", json!({"scope": "team"}), "scope"),
         ("response-cache", json!({"ttl_ms": 10}), "ttl_ms"),
     ] {
