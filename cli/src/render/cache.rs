@@ -8,7 +8,7 @@ use super::filters::{Plugin, Stage, filter};
 use super::{Rendering, millis, redis};
 use crate::gateway::Gateway;
 
-/// The listener of [`listener`].
+/// Name of the operators' listener.
 pub const OPERATOR: &str = "sluice.operator";
 
 /// The plugin's own JSON; `null` without a cache.
