@@ -36,7 +36,7 @@ pub struct Wanted {
     pub usage: bool,
 }
 
-/// Gives `body`, an answer that [`judge`] let pass in this `form`, as it is `wanted`: the whole body of the answer.
+/// Gives `body`, an answer that [`judge()`] let pass in this `form`, as it is `wanted`: the whole body of the answer.
 /// `None` if it cannot be given so without loss.
 #[must_use]
 pub fn replay(operation: Operation, form: Form, body: &[u8], wanted: Wanted) -> Option<Vec<u8>> {

@@ -1,8 +1,8 @@
 //! Answers kept in the process's shared data, for all workers of one Envoy, within a bound in bytes that counts all.
 //!
 //! Shared data has no eviction, no listing and no removal; all one can do is write a value empty, which frees all but
-//! its key. So entries lie on a [`ring`] of units, overwritten oldest first, each one value under the key of its first
-//! unit; and an [`index`] of buckets finds them by the hash of their key. The value repeats the whole key and its place,
+//! its key. So entries lie on a ring of units, overwritten oldest first, each one value under the key of its first
+//! unit; and an index of buckets finds them by the hash of their key. The value repeats the whole key and its place,
 //! so whatever was overwritten, torn or put there by somebody else is a miss. An entry that is used when it has come to
 //! the oldest quarter is written again at the head: what is used stays.
 //!
