@@ -164,7 +164,9 @@ impl Examination {
             match action {
                 Action::Block => blocked = true,
                 Action::Mask => {
-                    self.masks.push(Mask::of_opinion(config, heard.check, place, opinion.replacement));
+                    let masks =
+                        inspect::masks(config, heard.check, place, opinion.replacement, &self.document);
+                    self.masks.extend(masks);
                 }
                 Action::Log => {}
             }

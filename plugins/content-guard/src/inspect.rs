@@ -19,6 +19,13 @@ const OVERLAP_BYTES: usize = 256;
 /// Pieces of one body: more would make one request a flood for the service.
 const MAX_PIECES: usize = 2048;
 
+/// From so many pieces on, short texts that follow each other are shown together: the schemas of fifty tools are two
+/// thousand names and descriptions.
+const MANY_PIECES: usize = 64;
+
+/// A short text, in bytes.
+const SHORT_BYTES: usize = 256;
+
 /// What the local checks say of a body.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
@@ -40,10 +47,13 @@ pub(crate) struct Mask {
 
 /// Where a piece of text stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    passage: usize,
-    range: Range<usize>,
-    is_whole: bool, // the passage is one piece
+pub(crate) enum Place {
+    /// The passage is one piece.
+    Whole(usize),
+    /// A range of the passage.
+    Part(usize, Range<usize>),
+    /// All of these passages.
+    Several(Range<usize>),
 }
 
 /// Looks through all passages of `document`.
@@ -152,17 +162,48 @@ pub(crate) fn pieces(document: &Document) -> Option<Vec<(Place, String)>> {
         if passage.text.trim().is_empty() {
             continue;
         }
-        let ranges = cut(&passage.text);
-        let is_whole = ranges.len() == 1;
-        for range in ranges {
-            let text = passage.text.get(range.clone()).unwrap_or_default().to_owned();
-            pieces.push((Place { passage: number, range, is_whole }, text));
-        }
-        if pieces.len() > MAX_PIECES {
-            return None;
+        match cut(&passage.text).as_slice() {
+            [_] => pieces.push((Place::Whole(number), passage.text.clone())),
+            ranges => pieces.extend(ranges.iter().map(|range| {
+                let text = passage.text.get(range.clone()).unwrap_or_default().to_owned();
+                (Place::Part(number, range.clone()), text)
+            })),
         }
     }
-    Some(pieces)
+    if pieces.len() > MANY_PIECES {
+        pieces = together(pieces);
+    }
+    (pieces.len() <= MAX_PIECES).then_some(pieces)
+}
+
+/// Short texts that follow each other as one piece, each on a line of its own.
+fn together(pieces: Vec<(Place, String)>) -> Vec<(Place, String)> {
+    let mut all: Vec<(Place, String)> = Vec::new();
+    let mut is_open = false; // the last one takes more
+    for (place, text) in pieces {
+        let is_short = text.len() <= SHORT_BYTES && matches!(place, Place::Whole(_));
+        match (all.last_mut(), place) {
+            (Some((last, lines)), Place::Whole(number))
+                if is_open && is_short && lines.len().saturating_add(text.len()) < PIECE_BYTES =>
+            {
+                *last = Place::Several(last.first()..number.saturating_add(1));
+                lines.push('\n');
+                lines.push_str(&text);
+            }
+            (_, place) => all.push((place, text)),
+        }
+        is_open = is_short;
+    }
+    all
+}
+
+impl Place {
+    const fn first(&self) -> usize {
+        match self {
+            Self::Whole(passage) | Self::Part(passage, _) => *passage,
+            Self::Several(passages) => passages.start,
+        }
+    }
 }
 
 /// Ranges that cover `text`, each but the last overlapping the next.
@@ -184,17 +225,24 @@ pub(crate) fn weigh(config: &Config, check: usize, opinion: &Opinion) -> Option<
     opinion.action.map(|action| action.min(allowed))
 }
 
-impl Mask {
-    /// What a service wants written in the place of a piece. Of a passage in several pieces, each overlapping the next,
-    /// the piece gives way to a placeholder.
-    pub(crate) fn of_opinion(
-        config: &Config,
-        check: usize,
-        place: Place,
-        replacement: Option<String>,
-    ) -> Self {
-        let name = config.checks.get(check).map_or("", |check| check.name.as_str());
-        let Place { passage, range, is_whole } = place;
-        Self { passage, range, label: name.to_owned(), with: replacement.filter(|_| is_whole) }
+/// What a service wants written in the place of a piece. Of a passage in several pieces, each overlapping the next, the
+/// piece gives way to a placeholder; of several passages in one piece, each does.
+pub(crate) fn masks(
+    config: &Config,
+    check: usize,
+    place: Place,
+    replacement: Option<String>,
+    document: &Document,
+) -> Vec<Mask> {
+    let label = config.checks.get(check).map_or("", |check| check.name.as_str());
+    let mask = |passage, range, with| Mask { passage, range, label: label.to_owned(), with };
+    let length = |number| document.passages().get(number).map_or(0, |passage: &Passage| passage.text.len());
+    match place {
+        Place::Whole(passage) => vec![mask(passage, 0..length(passage), replacement)],
+        Place::Part(passage, range) => vec![mask(passage, range, None)],
+        Place::Several(passages) => passages
+            .filter(|passage| length(*passage) > 0)
+            .map(|passage| mask(passage, 0..length(passage), None))
+            .collect(),
     }
 }

@@ -260,9 +260,38 @@ fn long_texts_are_shown_in_pieces_and_few_at_a_time() {
 #[test]
 fn more_pieces_than_a_service_bears_cannot_be_checked() {
     let messages: Vec<Value> =
-        (0..2100).map(|number| json!({"role": "user", "content": format!("m{number}")})).collect();
+        (0..2100).map(|number| json!({"role": "user", "content": format!("{number:300}")})).collect();
     let (_, next) = ask(&mut host(), &one(generic(json!({}))), &json!({"messages": messages}).to_string());
     assert_eq!(reply(&next), violation());
+}
+
+#[test]
+fn many_short_texts_are_shown_together() {
+    let prompt = |short: &dyn Fn(usize) -> String| {
+        let long = json!({"role": "user", "content": "x".repeat(300)});
+        let short = (0..500).map(|number| json!({"role": "user", "content": short(number)}));
+        let messages: Vec<Value> = std::iter::once(long.clone()).chain(short).chain([long]).collect();
+        json!({"messages": messages}).to_string()
+    };
+    let mut host = host();
+    let mut filter = asking(&mut host, &one(generic(json!({}))), &prompt(&|number| format!("m{number}")));
+    let texts: Vec<_> = (1..=host.callouts.len())
+        .map(|callout| sent_body(&host, callout)["text"].as_str().unwrap().to_owned())
+        .collect();
+    let lines: Vec<_> = (0..500).map(|number| format!("m{number}")).collect();
+    assert_eq!(texts, ["x".repeat(300), lines.join("\n"), "x".repeat(300)]);
+    say(&mut host, &mut filter, 1, 200, &json!({"verdict": "allow"}));
+    say(&mut host, &mut filter, 2, 200, &json!({"verdict": "mask", "replacement": "one for all"}));
+    assert_eq!(say(&mut host, &mut filter, 3, 200, &json!({"verdict": "allow"})), Some(Next::Pass));
+    let want = prompt(&|number| format!("[SHIM_{}]", number + 1));
+    assert_eq!(text(host.request_body.as_ref()), Some(want.as_str()));
+    // the end of a long text is no short text
+    let mut host = super::host();
+    let long = json!({"role": "user", "content": "x".repeat(16 * 1024 + 10)});
+    let messages: Vec<Value> =
+        std::iter::once(long).chain((0..100).map(|_| json!({"role": "user", "content": "m"}))).collect();
+    asking(&mut host, &one(generic(json!({}))), &json!({"messages": messages}).to_string());
+    assert_eq!(host.callouts.len(), 3);
 }
 
 #[test]
