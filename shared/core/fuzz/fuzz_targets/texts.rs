@@ -1,0 +1,29 @@
+//! Any bytes as a request, an answer or a stream's event: texts lie within it, in order, and decode to text.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sluice_core::texts::{self, Texts};
+
+fn check(doc: &[u8], texts: &Texts) {
+    let mut end = 0;
+    for text in &texts.texts {
+        assert!(text.span.start >= end && text.span.end <= doc.len(), "{:?}", text.span);
+        end = text.span.end;
+        let decoded = text.decode(doc);
+        for (at, _) in decoded.text.char_indices() {
+            assert!(decoded.raw(at) <= text.span.len());
+        }
+    }
+}
+
+fuzz_target!(|doc: &[u8]| {
+    for read in [texts::request(doc), texts::answer(doc)] {
+        if let Ok(texts) = read {
+            check(doc, &texts);
+        }
+    }
+    if let Ok(event) = texts::event(doc) {
+        assert!(event.said.iter().all(|said| said.text.span.end <= doc.len()));
+    }
+});
