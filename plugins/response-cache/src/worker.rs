@@ -1,12 +1,10 @@
 //! One worker's road to Redis: lookups that requests wait for, and orders that nobody waits for.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher as _;
 
 use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Host};
-use sluice_core::redis::{Call, Command, Options, Outcome, Redis, Reply, Script, Unavailable};
+use sluice_core::redis::{Call, Command, Options, Outcome, Redis, Reply, Script, Tokens, Unavailable};
 
 use crate::config::RawRedis;
 use crate::entry::Entry;
@@ -22,8 +20,7 @@ pub(crate) const LEASE_MS: u64 = 10_000;
 pub struct Worker {
     redis: Redis,
     script: Script,
-    prefix: u64,
-    tokens: Cell<u64>,
+    tokens: Tokens,
     under_way: RefCell<HashMap<CalloutId, Order>>,
 }
 
@@ -55,26 +52,17 @@ pub(crate) enum Found {
 
 impl Worker {
     pub(crate) fn check(raw: RawRedis) -> Result<Self, String> {
-        if raw.cluster.is_empty() {
-            return Err("cluster: must not be empty".to_owned());
-        }
-        if !(1..=60_000).contains(&raw.timeout_ms) {
-            return Err("timeout_ms: must be from 1 to 60000".to_owned());
-        }
         Ok(Self {
-            redis: Redis::new(Options { cluster: raw.cluster, timeout_ms: raw.timeout_ms }),
+            redis: Redis::new(Options::checked(raw.cluster, raw.timeout_ms)?),
             script: Script::new(store::SCRIPT),
-            prefix: RandomState::new().hash_one("token"),
-            tokens: Cell::default(),
+            tokens: Tokens::default(),
             under_way: RefCell::default(),
         })
     }
 
     /// A name that no other request has, on any gateway.
     pub(crate) fn new_token(&self) -> String {
-        let number = self.tokens.get();
-        self.tokens.set(number.wrapping_add(1));
-        format!("{:016x}.{number:x}", self.prefix)
+        self.tokens.make()
     }
 
     /// Asks for the entry of `key` (`lookup`), and for the lock where there is none.

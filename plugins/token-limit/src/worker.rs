@@ -3,13 +3,11 @@
 //! A settlement is never lost while its worker lives: it is sent again until Redis has taken it, at most
 //! [`MAX_AGE_MS`] and [`MAX_WAITING`] of them; the script takes it once, however often it comes.
 
-use std::cell::{Cell, RefCell};
-use std::collections::hash_map::RandomState;
+use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
-use std::hash::BuildHasher as _;
 
 use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Host};
-use sluice_core::redis::{Call, Options, Outcome, Redis, RedisError, Script, Unavailable};
+use sluice_core::redis::{Call, Options, Outcome, Redis, RedisError, Script, Tokens, Unavailable};
 use sluice_core::window::Window;
 
 use crate::config::{OnError, RawRedis};
@@ -44,8 +42,7 @@ pub struct Worker {
     redis: Redis,
     script: Script,
     on_error: OnError,
-    lease_prefix: u64,
-    leases: Cell<u64>,
+    leases: Tokens,
     under_way: RefCell<HashMap<CalloutId, (Call, Task)>>,
 }
 
@@ -103,18 +100,11 @@ impl Settlement {
 
 impl Worker {
     pub(crate) fn check(raw: RawRedis) -> Result<Self, String> {
-        if raw.cluster.is_empty() {
-            return Err("cluster: must not be empty".to_owned());
-        }
-        if !(1..=60_000).contains(&raw.timeout_ms) {
-            return Err("timeout_ms: must be from 1 to 60000".to_owned());
-        }
         Ok(Self {
-            redis: Redis::new(Options { cluster: raw.cluster, timeout_ms: raw.timeout_ms }),
+            redis: Redis::new(Options::checked(raw.cluster, raw.timeout_ms)?),
             script: Script::new(store::SCRIPT),
             on_error: raw.on_error,
-            lease_prefix: RandomState::new().hash_one("lease"),
-            leases: Cell::default(),
+            leases: Tokens::default(),
             under_way: RefCell::default(),
         })
     }
@@ -131,9 +121,7 @@ impl Worker {
 
     /// A name that no other reservation has, on any gateway.
     pub(crate) fn new_lease(&self) -> String {
-        let number = self.leases.get();
-        self.leases.set(number.wrapping_add(1));
-        format!("{:016x}.{number:x}", self.lease_prefix)
+        self.leases.make()
     }
 
     /// Sends a decision that a request waits for.

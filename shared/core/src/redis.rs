@@ -8,12 +8,14 @@ mod call;
 mod command;
 mod frames;
 mod reply;
+mod token;
 mod unavailable;
 
 pub use self::call::{Call, Options, Outcome, Redis};
 pub use self::command::{Command, Script};
 pub use self::frames::{DecodeError, Frames, Progress, command_names};
 pub use self::reply::{RedisError, Reply, decode};
+pub use self::token::Tokens;
 pub use self::unavailable::Unavailable;
 
 #[cfg(test)]

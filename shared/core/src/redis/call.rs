@@ -25,6 +25,22 @@ pub struct Options {
     pub timeout_ms: u32,
 }
 
+impl Options {
+    /// Checks them as plugins' configurations name them.
+    ///
+    /// # Errors
+    /// An empty `cluster`, a `timeout_ms` outside 1 to 60000: what is wrong with which.
+    pub fn checked(cluster: String, timeout_ms: u32) -> Result<Self, String> {
+        if cluster.is_empty() {
+            return Err("cluster: must not be empty".to_owned());
+        }
+        if !(1..=60_000).contains(&timeout_ms) {
+            return Err("timeout_ms: must be from 1 to 60000".to_owned());
+        }
+        Ok(Self { cluster, timeout_ms })
+    }
+}
+
 /// A worker's way to Redis.
 #[derive(Debug)]
 pub struct Redis {
