@@ -28,15 +28,11 @@ pub(crate) fn findings(text: &str, parts: &[Range<usize>], form: Form) -> Vec<(R
 /// Adds what is found in one part of the text.
 fn within(text: &str, part: Range<usize>, form: Form, found: &mut Vec<(Range<usize>, Detector)>) {
     let folded = fold(text.get(part.clone()).unwrap_or_default(), form);
-    let mut ranges = Vec::new();
-    for detector in Detector::ALL {
-        detector.find(folded.text(), 0, &mut ranges);
-        for range in ranges.drain(..) {
-            let range = folded.original(range);
-            let (start, end) = (range.start.saturating_add(part.start), range.end.saturating_add(part.start));
-            found.push((text.floor_char_boundary(start)..text.ceil_char_boundary(end), detector));
-        }
-    }
+    Detector::find_all(&Detector::ALL, folded.text(), 0, |detector, range| {
+        let range = folded.original(range);
+        let (start, end) = (range.start.saturating_add(part.start), range.end.saturating_add(part.start));
+        found.push((text.floor_char_boundary(start)..text.ceil_char_boundary(end), detector));
+    });
 }
 
 /// How much of a text can be shown whose end is not known: no finding begins before it that the rest could complete.
