@@ -218,7 +218,9 @@ proptest! {
     fn text_that_is_broken_anywhere_is_refused_and_not_repeated(
         json in with_secret(), at in any::<proptest::sample::Index>(), byte in any::<u8>(),
     ) {
-        let mut text = json.to_string().into_bytes();
+        // As long as the keys of providers are, it looks like a secret still when one byte of it has changed.
+        let long = format!("sk-canary{}", "0".repeat(48));
+        let mut text = json.to_string().replace("sk-canary", &long).into_bytes();
         let at = at.index(text.len());
         text[at] = byte;
         let refused = RouteConfigs::parse(&text, |raw: Shapes| Ok(raw)).map(drop);
