@@ -22,6 +22,7 @@ mod listener;
 mod names;
 mod redis;
 mod routes;
+mod stats;
 mod text;
 mod when;
 mod yaml;
@@ -181,6 +182,8 @@ fn bootstrap(gateway: &Gateway, rendering: &Rendering<'_>) -> Value {
                 "@type": "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener",
             },
         }],
+        "#3": "Labels stand in the names of the filters' metrics.",
+        "stats_config": stats::config(),
         "dynamic_resources": {
             "cds_config": listener::source(rendering, "clusters.yaml"),
             "lds_config": listener::source(rendering, "listeners.yaml"),

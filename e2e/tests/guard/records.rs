@@ -67,18 +67,19 @@ fn metrics_count_verdicts_by_check_category_and_action() {
     let bed = deny();
     assert_eq!(bed.gateway.chat(&chat("gpt-regex-counted", "TICKET-1234 TICKET-12345")).status, 400);
     wait::until("the counters", || {
-        let counted = bed.counter("content_guard_verdicts_total.tickets.regex.block");
+        let counted = bed.counter("content_guard_verdicts_total;check=tickets;category=regex;action=block");
         (counted >= 2).then_some(())
     });
     assert_eq!(bed.gateway.chat(&chat("gpt-mod-counted", "violence")).status, 400);
     wait::until("the service's", || {
-        (bed.counter("content_guard_verdicts_total.mod.violence.block") > 0).then_some(())
+        (bed.counter("content_guard_verdicts_total;check=mod;category=violence;action=block") > 0)
+            .then_some(())
     });
     let prometheus = client::get(bed.gateway.admin(), "/stats/prometheus").text();
     assert!(prometheus.contains("content_guard_verdicts_total"), "{prometheus}");
     assert!(prometheus.contains("content_guard_call_ms"), "how long services take");
     bed.gateway.chat(&chat("gpt-garbageq-counted", "hello"));
-    assert!(bed.counter("content_guard_service_failures_total.garbage-q.garbage") > 0);
+    assert!(bed.counter("content_guard_service_failures_total;check=garbage-q;kind=garbage") > 0);
 }
 
 /// Stands in every text of these requests and answers, and nowhere else.

@@ -300,7 +300,7 @@ fn a_breaker_opens_and_closes_again() {
         let ask = |n: usize| {
             bed.gateway.chat(&chat(&format!("gpt-flaky-{name}-{n}"), &format!("flamingo {name} {n}")))
         };
-        let opened = || bed.counter("content_guard_breaker_opened_total.flaky");
+        let opened = || bed.counter("content_guard_breaker_opened_total;check=flaky");
         let mut n = 0;
         wait::until("the breaker to open", || {
             n += 1;
@@ -318,7 +318,7 @@ fn a_breaker_opens_and_closes_again() {
             "{probes} of 10 in {:?}",
             start.elapsed()
         );
-        assert!(bed.counter("content_guard_service_failures_total.flaky.breaker_open") > 0);
+        assert!(bed.counter("content_guard_service_failures_total;check=flaky;kind=breaker_open") > 0);
         flaky.script(Script::default());
         n += 10;
         wait::until("the service to be asked again", || {

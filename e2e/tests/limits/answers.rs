@@ -124,7 +124,7 @@ fn operators_see_what_limits_do() {
     wait::until("the counters", || {
         let stats = stats();
         let has = |line: &str| stats.lines().any(|one| one.ends_with(line));
-        (has("token_limit_refused_total.seen: 3") && stats.contains("token_limit_admitted_total: "))
+        (has("token_limit_refused_total;limit=seen: 3") && stats.contains("token_limit_admitted_total: "))
             .then_some(())
     });
     let prometheus = client::get(bed.gateway.admin(), "/stats/prometheus").text();

@@ -85,7 +85,7 @@ fn what_waits_for_redis_survives_a_change_of_the_limits() {
     faults.set(Fault::Reset);
     stream.end();
     wait::until("a settlement that fails", || {
-        (bed::counter(&gateway, "redis_failures_total.not_reachable") > 0).then_some(())
+        (bed::counter(&gateway, "redis_failures_total;kind=not_reachable") > 0).then_some(())
     });
     let reloads = || {
         let dump = sluice_e2e::client::get(gateway.admin(), "/config_dump?resource=ecds_filters").text();
@@ -115,7 +115,7 @@ fn the_password_from_the_environment_is_in_no_file_or_log() {
         let readable = gateway.everything_readable();
         let tells = readable.find("pw-").map(|at| &readable[at.saturating_sub(200)..at]);
         assert_eq!(tells, None, "{password}");
-        let failures = bed::counter(&gateway, "redis_failures_total.auth");
+        let failures = bed::counter(&gateway, "redis_failures_total;kind=auth");
         assert_eq!(failures > 0, status == 503, "{failures}");
         assert!(
             files(gateway.folder()).iter().all(|file| !process::read(file).contains("pw-")),

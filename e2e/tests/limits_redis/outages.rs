@@ -133,7 +133,7 @@ impl Bed {
     }
 
     fn failures(&self, kind: &str) -> u64 {
-        bed::counter(&self.gateway, &format!("redis_failures_total.{kind}"))
+        bed::counter(&self.gateway, &format!("redis_failures_total;kind={kind}"))
     }
 
     /// One outage, from the stream that was admitted before it to the first request that Redis decides on after it.

@@ -47,7 +47,7 @@ fn two_gateways_admit_exactly_their_common_limit_and_book_what_was_used() {
     }
     let sum = |name: &str| gateways.iter().map(|gateway| bed::counter(gateway, name)).sum::<u64>();
     assert_eq!(sum("token_limit_admitted_total"), 10);
-    assert_eq!(sum("token_limit_refused_total.output"), 190);
+    assert_eq!(sum("token_limit_refused_total;limit=output"), 190);
     assert_eq!(sum("token_limit_degraded_total"), 0);
 }
 

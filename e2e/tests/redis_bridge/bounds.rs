@@ -53,7 +53,7 @@ fn replies_beyond_the_bound_are_dropped() {
     }
     let many = asker.ask((0..200).map(|_| command("GET k")).collect());
     assert_eq!(many, Err(Unavailable::ReplyTooLarge));
-    assert_eq!(asker.counter("redis_failures_total.reply_too_large"), 3);
+    assert_eq!(asker.counter("redis_failures_total;kind=reply_too_large"), 3);
     assert_eq!(asker.counter("redis_breaker_opened_total"), 0);
 }
 

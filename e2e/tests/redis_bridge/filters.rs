@@ -30,8 +30,8 @@ fn a_filter_asks_redis() {
         assert_eq!(road.asked(&commands).0, want, "{commands}");
     }
     assert_eq!(road.stat("wasmcustom.redis_calls_total"), 6);
-    assert_eq!(road.stat("wasmcustom.redis_failures_total.other"), 1);
-    assert_eq!(road.stat("wasmcustom.redis_failures_total.protocol"), 1);
+    assert_eq!(road.stat("wasmcustom.redis_failures_total;kind=other"), 1);
+    assert_eq!(road.stat("wasmcustom.redis_failures_total;kind=protocol"), 1);
 }
 
 #[test]
@@ -65,5 +65,5 @@ fn a_filter_waits_no_longer_than_its_deadline_and_soon_not_at_all() {
         faults.set(Fault::None);
     }
     fine();
-    assert!(road.stat("wasmcustom.redis_failures_total.timed_out") >= 10);
+    assert!(road.stat("wasmcustom.redis_failures_total;kind=timed_out") >= 10);
 }

@@ -2,6 +2,7 @@
 
 use sluice_core::context;
 use sluice_core::filter::{Host, Next};
+use sluice_core::metric::{Label, series};
 pub(crate) use sluice_core::openai::error::Code;
 use sluice_core::openai::error::LocalReply;
 
@@ -9,7 +10,7 @@ use crate::places::Places;
 
 /// Counts the refusal and answers the client. The message repeats nothing of the request.
 pub(crate) fn reply(host: &mut dyn Host, code: Code, places: &Places) -> Next {
-    host.count(&format!("consumer_auth_refused_total.{}", code.name()), 1);
+    host.count(&series("consumer_auth_refused_total", &[(Label::ErrorType, code.name())]), 1);
     context::ERROR.set(host, code.name());
     let mut reply = LocalReply::error(code, None, &message(code, places));
     if code.status() == 401 {

@@ -62,7 +62,7 @@ fn run(config: &Rc<Config>, host: &mut FakeHost) -> Option<String> {
     let header = |name| reply.headers.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str());
     assert_eq!(header("www-authenticate"), (reply.status == 401).then_some("Bearer"));
     assert_eq!((header("x-sluice-error"), header("x-should-retry")), (Some(code.as_str()), Some("false")));
-    assert_eq!(host.counters.get(&format!("consumer_auth_refused_total.{code}")), Some(&1));
+    assert_eq!(host.counters.get(&format!("consumer_auth_refused_total;error_type={code}")), Some(&1));
     assert_eq!(context::ERROR.get(host).as_deref(), Some(code.as_str()));
     assert_eq!(host.request_header("x-mse-consumer"), None);
     assert!(!reply.body.contains("sk-"), "{}", reply.body);

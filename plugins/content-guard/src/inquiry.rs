@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use sluice_core::breaker::Ticket;
 use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Host, Level};
+use sluice_core::metric::{Label, series};
 
 use crate::config::{Check, Config};
 use crate::services::{About, Opinion, Service};
@@ -182,7 +183,8 @@ fn name(config: &Config, check: usize) -> &str {
 
 fn count_failure(host: &mut dyn Host, config: &Config, check: usize, failure: Failure) {
     let name = name(config, check);
-    host.count(&format!("content_guard_service_failures_total.{name}.{}", failure.name()), 1);
+    let labels = [(Label::Check, name), (Label::Kind, failure.name())];
+    host.count(&series("content_guard_service_failures_total", &labels), 1);
 }
 
 fn report(host: &mut dyn Host, config: &Config, check: usize, ticket: Ticket, good: bool) {
@@ -190,7 +192,7 @@ fn report(host: &mut dyn Host, config: &Config, check: usize, ticket: Ticket, go
     let opened = service.breaker.borrow_mut().report(ticket, good, host.now_ms());
     if opened {
         let name = name(config, check);
-        host.count(&format!("content_guard_breaker_opened_total.{name}"), 1);
+        host.count(&series("content_guard_breaker_opened_total", &[(Label::Check, name)]), 1);
         host.log(
             Level::Warn,
             &format!("the service of check {name} keeps failing; it is asked now and then only"),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use sluice_core::context;
 use sluice_core::filter::Host;
+use sluice_core::metric::{Label, series};
 
 use crate::config::{Action, Config, Direction};
 use crate::services::Risk;
@@ -73,7 +74,9 @@ impl Verdicts {
             any = true;
             let category = config.categories.borrow_mut().name(&verdict.category);
             let Verdict { check, action, count, .. } = &verdict;
-            host.count(&format!("content_guard_verdicts_total.{check}.{category}.{action}"), *count);
+            let labels =
+                [(Label::Check, check.as_str()), (Label::Category, &category), (Label::Action, action)];
+            host.count(&series("content_guard_verdicts_total", &labels), *count);
             if let Some(known) = self.0.iter_mut().find(|known| known.is_like(&verdict)) {
                 known.count = known.count.saturating_add(verdict.count);
             } else if self.0.len() < MAX_VERDICTS {

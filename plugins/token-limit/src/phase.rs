@@ -3,6 +3,7 @@
 use sluice_core::context;
 use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter as _, Host, Next, Side};
 use sluice_core::meter::{Expected, Metered};
+use sluice_core::metric::{Label, series};
 use sluice_core::openai::Operation;
 use sluice_core::openai::error::{Code, LocalReply};
 use sluice_core::redis::Call;
@@ -252,7 +253,7 @@ fn refuse(
         return Next::Pass; // no store names a limit that it was not asked about
     };
     context::LIMIT.set(host, &format!("refused:{}", limit.name));
-    host.count(&format!("token_limit_refused_total.{}", limit.name), 1);
+    host.count(&series("token_limit_refused_total", &[(Label::Limit, &limit.name)]), 1);
     let mut reply = reply::refusal(limit, standing, reservation.asked(index));
     reply.headers.extend(reply::headers(reservation.limits(config, &decision.standings)));
     Next::Reply(reply)

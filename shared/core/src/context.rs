@@ -55,9 +55,17 @@ facts! {
     /// What became of the request at the limits: `admitted`, `admitted_locally` or `admitted_unchecked` (the store did
     /// not answer), `refused:<limit>`, `refused_unchecked`; absent when no limit applies. Written by `token-limit`.
     LIMIT = "ai.limit";
+    /// How full the fullest of the limits that apply was after the decision, in percent, and which it is:
+    /// `93:<limit>`. Written by `token-limit`, in this Envoy or by Redis' word; absent where none was asked.
+    LIMIT_FILL = "ai.limit_fill";
+    /// Microseconds since the epoch when the limits decided. Written by `token-limit`.
+    LIMITED_US = "ai.limited_us";
     /// What the cache did, as in the header `x-ai-cache`: `hit`, `miss` or `bypass`, most with `; reason=…`; absent where
     /// there is no cache. Written by `response-cache`.
     CACHE = "ai.cache";
+    /// First 16 hex digits of the digest of what was asked, as far as it changes the answer: equal questions have equal
+    /// ones, whoever asks. Absent where the cache does not look at the request. Written by `response-cache`.
+    CACHE_KEY = "ai.cache_key";
     /// Name of the filter that keeps the answer as the provider gave it and frees the client's copy of usage that was
     /// not asked for; `provider-adapter` then leaves usage in. Absent when nobody keeps it. Written by `response-cache`.
     RECORDER = "ai.recorder";
@@ -103,6 +111,11 @@ facts! {
     REASONING_TOKENS = "ai.usage.reasoning";
     /// `reported` by the provider or `estimated` by us. Written by the meter.
     USAGE_SOURCE = "ai.usage.source";
+    /// Milliseconds that filters held the request for an answer from elsewhere, `token-limit:2,content-guard:310`, in
+    /// the order in which they went on; what took less than one is not in it. Written by the adapter.
+    WAITS = "ai.waits";
+    /// Microseconds since the epoch when the whole request had come. Written by `model-router`.
+    RECEIVED_US = "ai.received_us";
     /// Milliseconds since the epoch when the request arrived. Written by `ai-log`.
     STARTED = "ai.started_ms";
     /// Milliseconds from the request to the first content token. Written by the meter.

@@ -201,10 +201,13 @@ pub trait Host {
     /// # Errors
     /// [`Conflict`] when another worker was faster: read again and repeat.
     fn set_shared(&mut self, key: &str, value: &[u8], version: u32) -> Result<(), Conflict>;
-    /// Adds `by` to counter `name`.
-    fn count(&mut self, name: &str, by: u64);
-    /// Records `value` in histogram `name`.
-    fn observe(&mut self, name: &str, value: u64);
+    /// Adds `by` to the counter of this [`series`](crate::metric::series).
+    fn count(&mut self, series: &str, by: u64);
+    /// Records `value` in the histogram of this series.
+    fn observe(&mut self, series: &str, value: u64);
+    /// Adds `by`, which may be negative, to the gauge of this series. It is the sum over all workers; what a worker
+    /// has added stays in it if its VM traps.
+    fn adjust(&mut self, series: &str, by: i64);
     /// Writes a line to Envoy's log. Never a body, a prompt or a key.
     fn log(&mut self, level: Level, message: &str);
 

@@ -10,6 +10,7 @@ pub mod form;
 pub mod glob;
 pub mod json;
 pub mod meter;
+pub mod metric;
 pub mod network;
 pub mod openai;
 pub mod pick;

@@ -41,6 +41,8 @@ pub struct FakeHost {
     pub shared: BTreeMap<String, Shared>,
     /// Counters.
     pub counters: BTreeMap<String, u64>,
+    /// Gauges.
+    pub gauges: BTreeMap<String, i64>,
     /// Histograms.
     pub histograms: BTreeMap<String, Vec<u64>>,
     /// Log lines.
@@ -206,6 +208,10 @@ impl Host for FakeHost {
     fn count(&mut self, name: &str, by: u64) {
         let counter = self.counters.entry(name.to_owned()).or_default();
         *counter = counter.saturating_add(by);
+    }
+    fn adjust(&mut self, name: &str, by: i64) {
+        let gauge = self.gauges.entry(name.to_owned()).or_default();
+        *gauge = gauge.saturating_add(by);
     }
     fn observe(&mut self, name: &str, value: u64) {
         self.histograms.entry(name.to_owned()).or_default().push(value);

@@ -48,6 +48,7 @@ pub(crate) enum MapType {
 #[repr(u32)]
 pub(crate) enum MetricType {
     Counter = 0,
+    Gauge = 1,
     Histogram = 2,
 }
 

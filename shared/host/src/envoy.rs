@@ -188,15 +188,21 @@ impl Host for Envoy {
         if written { Ok(()) } else { Err(Conflict) }
     }
 
-    fn count(&mut self, name: &str, by: u64) {
-        if let Some(id) = metric(MetricType::Counter, name) {
+    fn count(&mut self, series: &str, by: u64) {
+        if let Some(id) = metric(MetricType::Counter, series) {
             abi::increment(id, i64::try_from(by).unwrap_or(i64::MAX));
         }
     }
 
-    fn observe(&mut self, name: &str, value: u64) {
-        if let Some(id) = metric(MetricType::Histogram, name) {
+    fn observe(&mut self, series: &str, value: u64) {
+        if let Some(id) = metric(MetricType::Histogram, series) {
             abi::record(id, value);
+        }
+    }
+
+    fn adjust(&mut self, series: &str, by: i64) {
+        if let Some(id) = metric(MetricType::Gauge, series) {
+            abi::increment(id, by);
         }
     }
 

@@ -64,7 +64,7 @@ fn personal_data_leaves_as_placeholders() {
     let want = prompt("I am [EMAIL_1], not [EMAIL_2]; [EMAIL_1]!");
     assert_eq!(text(host.request_body.as_ref()), Some(want.as_str()));
     assert_eq!(record(&host), ["pii request email mask 3"]);
-    assert_eq!(host.counters["content_guard_verdicts_total.pii.email.mask"], 3);
+    assert_eq!(host.counters["content_guard_verdicts_total;check=pii;category=email;action=mask"], 3);
 }
 
 #[test]

@@ -130,7 +130,10 @@ fn a_service_that_fails_is_the_operators_choice() {
                 "slow" => "not_answered",
                 _ => "garbage",
             };
-            assert_eq!(host.counters[&format!("content_guard_service_failures_total.mod.{kind}")], 1);
+            assert_eq!(
+                host.counters[&format!("content_guard_service_failures_total;check=mod;kind={kind}")],
+                1
+            );
         }
     }
 }
@@ -155,10 +158,10 @@ fn a_service_that_keeps_failing_is_asked_now_and_then_only() {
         let mut filter = asking(&mut host, &config, &prompt("hello"));
         assert_eq!(fail(&mut host, &mut filter, number), Some(Next::Pass));
     }
-    assert_eq!(host.counters["content_guard_breaker_opened_total.mod"], 1);
+    assert_eq!(host.counters["content_guard_breaker_opened_total;check=mod"], 1);
     sent(&mut host, &config, &prompt("hello"));
     assert_eq!(host.callouts.len(), 5);
-    assert_eq!(host.counters["content_guard_service_failures_total.mod.breaker_open"], 1);
+    assert_eq!(host.counters["content_guard_service_failures_total;check=mod;kind=breaker_open"], 1);
     host.advance_ms(500);
     let mut filter = asking(&mut host, &config, &prompt("hello"));
     assert_eq!(say(&mut host, &mut filter, 6, 200, &clean()), Some(Next::Pass));

@@ -21,7 +21,7 @@ fn equal_verdicts_are_counted_together() {
     let fact: Value = serde_json::from_str(&context::GUARD.get(&host).unwrap()).unwrap();
     let entry = |action: &str, count: u64| json!({"check": "pii", "on": "request", "category": "email", "risk": "high", "action": action, "count": count});
     assert_eq!(fact, json!([entry("mask", 3), entry("log", 1)]));
-    assert_eq!(host.counters["content_guard_verdicts_total.pii.email.mask"], 3);
+    assert_eq!(host.counters["content_guard_verdicts_total;check=pii;category=email;action=mask"], 3);
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn record_and_metrics_stay_small_whatever_a_service_says() {
         (MAX_VERDICTS, &json!("block"))
     );
     assert_eq!(host.counters.len(), MAX_CATEGORIES + 2);
-    assert_eq!(host.counters["content_guard_verdicts_total.pii.other.log"], 1000 - 64);
-    let name = "content_guard_verdicts_total.pii.made_up_0_xxxxxxxxxxxxxxxxxxxxxx.log";
+    assert_eq!(host.counters["content_guard_verdicts_total;check=pii;category=other;action=log"], 1000 - 64);
+    let name = "content_guard_verdicts_total;check=pii;category=made_up_0_xxxxxxxxxxxxxxxxxxxxxx;action=log";
     assert!(host.counters.contains_key(name), "{:?}", host.counters.keys());
 }

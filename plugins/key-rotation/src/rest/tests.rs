@@ -95,6 +95,9 @@ impl Host for Contended {
     fn observe(&mut self, name: &str, value: u64) {
         self.host.observe(name, value);
     }
+    fn adjust(&mut self, name: &str, value: i64) {
+        self.host.adjust(name, value);
+    }
     fn log(&mut self, level: Level, message: &str) {
         self.host.log(level, message);
     }

@@ -8,6 +8,7 @@ use super::reply::{RedisError, Reply, decode};
 use super::unavailable::Unavailable;
 use crate::breaker::{Breaker, Ticket};
 use crate::filter::{Callout, CalloutError, CalloutId, CalloutReply, Host};
+use crate::metric::{Label, series};
 
 /// Deadline of a call nobody waits for, in milliseconds, unless the other one is longer: a slow Redis still gets
 /// what it must know.
@@ -135,7 +136,7 @@ impl Redis {
 }
 
 fn failed(host: &mut dyn Host, why: Unavailable) -> Unavailable {
-    host.count(&format!("redis_failures_total.{}", why.kind()), 1);
+    host.count(&series("redis_failures_total", &[(Label::Kind, why.kind())]), 1);
     why
 }
 
@@ -165,7 +166,7 @@ impl Call {
             return self.failed(redis, host, why);
         }
         for error in self.answers.iter().flatten().filter_map(|answer| answer.as_ref().err()) {
-            host.count(&format!("redis_failures_total.{}", error.kind()), 1);
+            host.count(&series("redis_failures_total", &[(Label::Kind, error.kind())]), 1);
         }
         // Slow is as bad as down for whoever waits, even where this call had more time.
         redis.report(host, self.ticket, ms <= redis.options.timeout_ms.into());

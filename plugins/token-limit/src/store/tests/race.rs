@@ -98,6 +98,7 @@ impl Host for Worker {
     }
     fn wake_detached_after(&mut self, _: u64) {}
     fn observe(&mut self, _: &str, _: u64) {}
+    fn adjust(&mut self, _: &str, _: i64) {}
     fn log(&mut self, _: Level, _: &str) {}
 }
 

@@ -49,6 +49,7 @@ impl Host for Raced<'_> {
     }
     fn count(&mut self, _: &str, _: u64) {}
     fn observe(&mut self, _: &str, _: u64) {}
+    fn adjust(&mut self, _: &str, _: i64) {}
     fn log(&mut self, _: Level, _: &str) {}
 }
 
