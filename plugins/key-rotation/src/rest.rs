@@ -4,6 +4,7 @@
 //! keys are in it, and only until they are well again: there is nothing to probe and nothing to reset.
 
 use sluice_core::filter::{Host, Level};
+use sluice_core::metric::{Label, series};
 
 use crate::pool::Pool;
 use crate::verdict::Verdict;
@@ -15,6 +16,9 @@ const MAX_TRIES: u32 = 16;
 /// Entries kept for keys that this configuration does not know: while a change of the keys reaches one worker
 /// after the other, and where routes differ, they are another's.
 const MAX_STRANGERS: usize = 32;
+
+/// Counts rests that begin, in the whole process.
+const RESTS: &str = "key_rotation_rests_total";
 
 /// Why a key rests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,13 +134,17 @@ fn shared_key(provider: &str) -> String {
     format!("key-rotation/{provider}")
 }
 
-/// Rests a key for all workers. Of those that learn the same at once, the one whose write succeeds logs it.
+/// Rests a key for all workers. Of those that learn the same at once, the one whose write succeeds logs and
+/// counts it.
 pub(crate) fn begin(host: &mut dyn Host, provider: &str, pool: &Pool, fingerprint: &str, verdict: &Verdict) {
     let now_ms = host.now_ms();
     let (reason, ms) = Reason::of(verdict);
     let rest = Rest { fingerprint: fingerprint.to_owned(), until_ms: now_ms.saturating_add(ms), reason };
     match share(host, provider, pool, &rest, now_ms) {
-        Some(Change::Begun) => log(host, provider, fingerprint, verdict),
+        Some(Change::Begun) => {
+            host.count(&series(RESTS, &[(Label::Provider, provider), (Label::Reason, reason.name())]), 1);
+            log(host, provider, fingerprint, verdict);
+        }
         Some(Change::Extended | Change::None) => {}
         None => host
             .log(Level::Warn, &format!("provider {provider}: the rest of key {fingerprint} is not shared")),

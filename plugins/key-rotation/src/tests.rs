@@ -209,6 +209,62 @@ fn a_quarantine_warns_once_however_many_streams_and_workers_meet_it() {
     let warnings: Vec<_> = host.logs.iter().filter(|(level, _)| *level == Level::Warn).collect();
     assert_eq!(warnings.len(), 2, "one for each key: {warnings:?}");
     assert!(warnings[0].1.starts_with("provider openai: key ") && warnings[0].1.contains("401"));
+    assert_eq!(rests_counted(&host), [("refused", 2)]);
+}
+
+/// How many rests were counted, by their reason.
+fn rests_counted(host: &FakeHost) -> Vec<(&str, u64)> {
+    let prefix = "key_rotation_rests_total;gen_ai_provider_name=openai;reason=";
+    host.counters.iter().filter_map(|(name, count)| Some((name.strip_prefix(prefix)?, *count))).collect()
+}
+
+#[test]
+fn a_rest_is_counted_once_by_its_reason() {
+    let credit = r#"{"error":{"code":"insufficient_quota"}}"#;
+    for (name, status, body, want) in [
+        ("a limit, longer each time", "429", "{}", &[("limited", 1)][..]),
+        ("a refusal", "403", "{}", &[("refused", 1)]),
+        ("no credit by its status", "402", "{}", &[("spent", 1)]),
+        ("no credit by the body of a limit", "429", credit, &[("limited", 1), ("spent", 1)]),
+        ("the provider's fault", "500", "{}", &[]),
+    ] {
+        let (config, mut host) = (one_key(), FakeHost::default());
+        for _ in 0..3 {
+            request(&mut host, "openai");
+            let (mut filter, _) = attempt(&config, &mut host);
+            answer(&mut filter, &mut host, &[(":status", status)], body);
+            host.advance_ms(1);
+        }
+        assert_eq!(rests_counted(&host), want, "{name}");
+    }
+}
+
+fn one_key() -> Rc<Config> {
+    worker(r#"{"providers": {"openai": {"keys": [{"key": {"env": "SET_1"}}]}}, "cooldown_ms": 500}"#)
+}
+
+#[test]
+fn attempts_that_find_every_key_resting_are_counted() {
+    for (name, config, refusals) in [("one key", one_key(), 1), ("two keys", two_keys(), 2)] {
+        let mut host = FakeHost::default();
+        let exhausted = |host: &FakeHost| {
+            host.counters.get("key_rotation_exhausted_total;gen_ai_provider_name=openai").copied()
+        };
+        for _ in 0..refusals {
+            request(&mut host, "openai");
+            let (mut filter, _) = attempt(&config, &mut host);
+            assert_eq!(exhausted(&host), None, "{name}");
+            answer(&mut filter, &mut host, &[(":status", "429")], "{}");
+        }
+        next_keys(&config, &mut host, 3);
+        assert_eq!(exhausted(&host), Some(3), "{name}");
+        host.advance_ms(500);
+        next_keys(&config, &mut host, 3);
+        assert_eq!(exhausted(&host), Some(3), "{name}: they are back");
+        request(&mut host, "local");
+        let _ = attempt(&config, &mut host);
+        assert_eq!(exhausted(&host), Some(3), "{name}: a provider without keys has none to exhaust");
+    }
 }
 
 #[test]

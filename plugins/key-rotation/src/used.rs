@@ -4,11 +4,15 @@ use std::rc::Rc;
 
 use sluice_core::context;
 use sluice_core::filter::Host;
+use sluice_core::metric::{Label, series};
 
 use crate::config::Config;
 use crate::pool::{self, Lease, Pool};
 use crate::rest::{self, Rests};
 use crate::verdict::Verdict;
+
+/// Counts attempts that found every key of their provider resting.
+const EXHAUSTED: &str = "key_rotation_exhausted_total";
 
 /// The key that the running attempt carries.
 pub(crate) struct Used {
@@ -21,13 +25,16 @@ impl Used {
     /// Picks a key of `provider`; `None` if it takes none.
     pub(crate) fn pick(config: &Config, host: &mut dyn Host, provider: String) -> Option<Self> {
         let pool = Rc::clone(config.providers.get(&provider)?);
+        let rests = Rests::read(host, &provider);
+        let tried =
+            if pool.has_choice() { context::TRIED_KEYS.get(host).unwrap_or_default() } else { String::new() };
+        let lease = pool.pick(&rests, &tried, host.now_ns())?;
+        if pool.all_rest(&rests, host.now_ms()) {
+            host.count(&series(EXHAUSTED, &[(Label::Provider, &provider)]), 1);
+        }
         if !pool.has_choice() {
-            let lease = pool.pick(&Rests::default(), "", host.now_ns())?;
             return Some(Self { provider, pool, lease });
         }
-        let rests = Rests::read(host, &provider);
-        let tried = context::TRIED_KEYS.get(host).unwrap_or_default();
-        let lease = pool.pick(&rests, &tried, host.now_ns())?;
         // Should this attempt fail, for whatever reason, the next takes another key while there is one.
         if let Some(tried) = pool::with_tried(&tried, &lease.fingerprint) {
             context::TRIED_KEYS.set(host, &tried);
