@@ -7,7 +7,8 @@
 //!          `ai.allowed_models`.
 //! Writes   `x-ai-cluster`, `x-ai-stream` (`true`, for streams only), `x-envoy-max-retries`; removes what the
 //!          client sent under such names. Facts `ai.model`, `ai.base_model`, `ai.stream`, `ai.operation`,
-//!          `ai.rule`, `ai.target`, `ai.input_estimate`, `ai.max_output`, `ai.choices`, `ai.has`, `ai.error`.
+//!          `ai.rule`, `ai.target`, `ai.input_estimate`, `ai.max_output`, `ai.choices`, `ai.has`, `ai.received_us`,
+//!          `ai.error`.
 //! Replies  200 to `GET /v1/models`; 400 `invalid_json`, `missing_model`, `unsupported_content_type`;
 //!          403 `model_not_allowed`; 404 `model_not_found`, `not_found`; 413 `request_too_large`.
 //! Config   `{"rules": [{"match": ["gpt-4*"], "targets": [{"name": "openai", "cluster": "gpt-4x.openai"}]}]}`
@@ -84,6 +85,8 @@ impl Filter for ModelRouter {
 
     /// `body` is the whole body.
     fn on_request_body(&mut self, host: &mut dyn Host, body: &[u8], _end: bool) -> Next {
+        let now_us = host.now_ns() / 1_000;
+        context::RECEIVED_US.set_number(host, now_us);
         let facts = match &self.shape {
             Some(Shape::Json) => request::scan(body),
             Some(Shape::Form(boundary)) => request::scan_form(body, boundary),

@@ -69,6 +69,21 @@ fn a_request_gets_cluster_facts_and_retries() {
 }
 
 #[test]
+fn when_the_whole_request_had_come_is_told_of_refused_ones_too() {
+    for (name, body) in
+        [("routed", &br#"{"model":"gpt-5"}"#[..]), ("unknown", br#"{"model":"x"}"#), ("bad", b"{")]
+    {
+        let mut host = FakeHost::with_request(JSON);
+        host.now_ns = 1_700_000_000_123_456_789;
+        run(&mut host, body);
+        assert_eq!(context::RECEIVED_US.number(&host), Some(1_700_000_000_123_456), "{name}");
+    }
+    let mut host = FakeHost::with_request(&[(":method", "GET"), (":path", "/v1/models")]);
+    run(&mut host, b"");
+    assert_eq!(context::RECEIVED_US.get(&host), None);
+}
+
+#[test]
 fn what_a_client_sends_under_internal_names_is_gone() {
     let spoofed = [
         "x-ai-cluster",
