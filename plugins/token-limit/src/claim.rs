@@ -6,12 +6,12 @@ use sluice_core::context;
 use sluice_core::filter::{Headers, Host};
 use sluice_core::openai::Operation;
 use sluice_core::openai::error::Code;
+use sluice_core::price::{Price, Served, Usage};
 use sluice_core::window::Window;
 
 use crate::config::{Config, Limit};
 use crate::learnt;
-use crate::measure::{Measure, Usage};
-use crate::price::Price;
+use crate::measure::Measure;
 use crate::store::{self, Owed, Want};
 use crate::subject::Subject;
 
@@ -159,27 +159,31 @@ pub(crate) struct Used {
 }
 
 impl Used {
-    /// Reads what the meter and the provider stage have published of a request to `model`. Where the client got an
-    /// error, what an attempt that failed has published does not count.
+    /// Reads what the meter and the provider stage have published of a request to `model`.
     pub(crate) fn of(host: &mut dyn Host, config: &Config, got: Got, model: &str) -> Self {
         let number = |fact: context::Fact| fact.number(host).unwrap_or(0);
-        // Of an answer that nobody metered, and of one that the client did not wait for, the provider has read the input.
-        let input = context::INPUT_TOKENS.number(host);
-        let usage = Usage {
-            input: input.unwrap_or_else(|| number(context::INPUT_ESTIMATE)),
+        let costs = config.limits.iter().any(|limit| limit.measure == Measure::Cost);
+        let text = |fact: context::Fact| if costs { fact.get(host) } else { None };
+        let [provider, sent, answered, asked] =
+            [context::PROVIDER, context::PROVIDER_MODEL, context::RESPONSE_MODEL, context::MODEL].map(text);
+        let served = Served {
+            reached_provider: reached_provider(host),
+            is_error: got == Got::Error && !is_withheld(host),
+            input: context::INPUT_TOKENS.number(host),
+            input_estimate: number(context::INPUT_ESTIMATE),
             cached: number(context::CACHED_TOKENS),
             output: match got {
                 Got::Unread => expected_output(host, model),
                 _ => number(context::OUTPUT_TOKENS),
             },
+            provider: provider.as_deref().unwrap_or_default(),
+            models: [sent.as_deref(), answered.as_deref(), asked.as_deref()],
         };
-        let reached_provider = reached_provider(host);
-        let is_error = got == Got::Error && !is_withheld(host);
-        if is_error || !reached_provider {
+        let reached_provider = served.reached_provider;
+        let Some(usage) = served.usage() else {
             return Self { reached_provider, ..Self::default() };
-        }
-        let costs = config.limits.iter().any(|limit| limit.measure == Measure::Cost);
-        let price = costs.then(|| price_of_server(host, config)).flatten();
+        };
+        let price = costs.then(|| price_of_server(host, config, &served)).flatten();
         Self { usage, price, reached_provider }
     }
 
@@ -211,12 +215,9 @@ fn reached_provider(host: &dyn Host) -> bool {
     attempts.iter().flatten().any(verdict)
 }
 
-/// The price of the model that served, whatever was asked for.
-fn price_of_server(host: &mut dyn Host, config: &Config) -> Option<Price> {
-    let provider = context::PROVIDER.get(host).unwrap_or_default();
-    let served = [context::PROVIDER_MODEL, context::RESPONSE_MODEL, context::MODEL];
-    let model = served.iter().find_map(|fact| fact.get(host)).unwrap_or_default();
-    let price = config.prices.find(&provider, &model);
+/// The price of the model that served; where the table has none, the dearest.
+fn price_of_server(host: &mut dyn Host, config: &Config, served: &Served<'_>) -> Option<Price> {
+    let price = config.prices.of(served);
     if price.is_none() {
         host.count("token_limit_unpriced_total", 1);
     }

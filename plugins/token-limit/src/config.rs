@@ -5,11 +5,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sluice_core::glob::GlobSet;
+use sluice_core::price::{NANO, Prices, RawPrice, scaled};
 use sluice_core::when::{RawWhen, When};
 use sluice_core::window::MAX_AMOUNT;
 
-use crate::measure::{MILLI, Measure, NANO, RawWeights, scaled};
-use crate::price::{Prices, RawPrice};
+use crate::measure::{MILLI, Measure, RawWeights};
 use crate::worker::Worker;
 
 /// Default of `lease_ms`: how long what a dead gateway held stays held.

@@ -19,7 +19,6 @@ pub mod config;
 pub mod learnt;
 pub mod measure;
 mod phase;
-pub mod price;
 pub mod reply;
 mod reservation;
 mod show;

@@ -1,43 +1,10 @@
 //! What a limit counts, in whole units of its ledger.
 
 use serde::{Deserialize, Serialize};
-
-use crate::price::Price;
+use sluice_core::price::{NANO, Price, Usage, decimal};
 
 /// Ledger units in a weighted token.
 pub const MILLI: u64 = 1_000;
-
-/// Ledger units in a dollar: the ledger of a cost is in nano-dollars.
-pub const NANO: u64 = 1_000_000_000;
-
-/// Tokens of one answer, or of what one is expected to be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Input tokens, cached ones included.
-    pub input: u64,
-    /// Of these, those that the provider read from its cache.
-    pub cached: u64,
-    /// Output tokens, reasoning included.
-    pub output: u64,
-}
-
-impl Usage {
-    /// Input tokens that the provider had to read anew.
-    #[must_use]
-    pub fn uncached(&self) -> u64 {
-        self.input.saturating_sub(self.cached)
-    }
-
-    /// Sums each kind of token times its factor, and divides, rounding half up; at most `u64::MAX`.
-    pub(crate) fn sum(&self, [input, cached, output]: [u64; 3], divisor: u64) -> u64 {
-        let product = |tokens: u64, factor: u64| u128::from(tokens).saturating_mul(u128::from(factor));
-        let sum = product(self.uncached(), input)
-            .saturating_add(product(self.cached.min(self.input), cached))
-            .saturating_add(product(self.output, output));
-        let rounded = sum.saturating_add(u128::from(divisor / 2)).checked_div(u128::from(divisor));
-        rounded.and_then(|sum| u64::try_from(sum).ok()).unwrap_or(u64::MAX)
-    }
-}
 
 /// Weights of the kinds of tokens, as written.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
@@ -122,34 +89,6 @@ impl Measure {
     }
 }
 
-/// `amount` over `scale` (a power of ten) as a decimal number without needless zeros.
-fn decimal(amount: u64, scale: u64) -> String {
-    let whole = amount.checked_div(scale).unwrap_or(amount);
-    let rest = amount.checked_rem(scale).unwrap_or(0);
-    if rest == 0 {
-        return whole.to_string();
-    }
-    let digits = scale.ilog10().try_into().unwrap_or(0);
-    let rest = format!("{rest:0digits$}");
-    format!("{whole}.{}", rest.trim_end_matches('0'))
-}
-
-/// A decimal number in whole units of 1 over `scale`; `None` when it is negative, no number or too large to stay exact.
-#[must_use]
-pub fn scaled(number: f64, scale: u64) -> Option<u64> {
-    /// Up to here doubles, and Redis' Lua with them, count exactly.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    #[expect(clippy::as_conversions, reason = "the scale is a power of ten far below 2^53")]
-    let scaled = (number * scale as f64).round();
-    #[expect(
-        clippy::as_conversions,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "in range"
-    )]
-    (0.0..=EXACT).contains(&scaled).then_some(scaled as u64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,21 +135,6 @@ mod tests {
             (Measure::Weighted([0; 3]), 1_100, "1.1"),
         ] {
             assert_eq!(measure.shown(amount), want);
-        }
-    }
-
-    #[test]
-    fn decimals_become_whole_units_or_nothing() {
-        for (number, want) in [
-            (0.1, Some(100_000_000)),
-            (50.0, Some(50_000_000_000)),
-            (9_007_199.0, Some(9_007_199_000_000_000)),
-            (9_007_200.0, None),
-            (-0.1, None),
-            (f64::NAN, None),
-            (f64::INFINITY, None),
-        ] {
-            assert_eq!(scaled(number, NANO), want, "{number}");
         }
     }
 }

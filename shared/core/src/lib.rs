@@ -14,6 +14,7 @@ pub mod metric;
 pub mod network;
 pub mod openai;
 pub mod pick;
+pub mod price;
 pub mod redis;
 pub mod retry_after;
 pub mod sse;
