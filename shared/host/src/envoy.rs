@@ -70,6 +70,13 @@ fn metric(kind: MetricType, name: &str) -> Option<u32> {
     })
 }
 
+/// As [`Host::adjust`].
+pub(crate) fn adjust(series: &str, by: i64) {
+    if let Some(id) = metric(MetricType::Gauge, series) {
+        abi::increment(id, by);
+    }
+}
+
 impl Envoy {
     /// A whole body gets its exact length. An unfinished one loses the header, and Envoy sends it in chunks.
     fn correct_length(side: Side, complete: bool, length: usize) {
@@ -201,9 +208,7 @@ impl Host for Envoy {
     }
 
     fn adjust(&mut self, series: &str, by: i64) {
-        if let Some(id) = metric(MetricType::Gauge, series) {
-            abi::increment(id, by);
-        }
+        adjust(series, by);
     }
 
     fn log(&mut self, level: Level, message: &str) {

@@ -10,7 +10,7 @@
 //! | while paused, `body_size` is the whole buffer | a filter is shown each byte once |
 //! | the SDK panics on an unexpected status, on an unknown context | own hostcalls (`abi`) and entry points (`dispatch`), which never do |
 //! | what was held of an attempt still comes after its headers made Envoy drop it | it passes unseen (`dispatch`) |
-//! | a callout that nobody answers gets a 503 or 504 of Envoy's own | told apart: `NotAnswered` (`stream`) |
+//! | a callout that nobody answers gets a 503 or 504 of Envoy's own | told apart: `NotAnswered` (`callout`) |
 //! | `set_buffer` refuses a part of a buffer | bodies are replaced whole |
 //! | a changed body keeps its old `content-length` | corrected while the headers are held |
 //! | shared data has no "only if absent": version 0 overwrites | a lock for first writes (`shared`) |
@@ -19,11 +19,14 @@
 //! | a local reply or a resume runs other filters' callbacks | the host defers both until ours has returned |
 
 mod abi;
+mod callout;
 mod detached;
 mod dispatch;
 mod envoy;
 mod network;
 mod pairs;
+mod progress;
+mod reply;
 mod root;
 mod shared;
 mod stream;

@@ -7,10 +7,11 @@ use sluice_core::config::RouteConfigs;
 use sluice_core::filter::{CalloutId, Filter};
 
 use crate::abi::{self, BufferType, Level};
+use crate::callout::callout_reply;
 use crate::detached::Detached;
 use crate::dispatch::{RootContext, StreamContext};
 use crate::shared;
-use crate::stream::{Stream, callout_reply};
+use crate::stream::Stream;
 use crate::wake::Waiting;
 
 /// Root context of filter `F`.

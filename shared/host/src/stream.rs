@@ -5,15 +5,19 @@ use std::rc::{Rc, Weak};
 
 use sluice_core::config::RouteConfigs;
 use sluice_core::context;
-use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter, Headers, Host as _, Next, Side};
-use sluice_core::openai::Operation;
-use sluice_core::openai::error::{Code, ERROR_HEADER, LocalReply};
+use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter, Host as _, Next, Side};
 
-use crate::abi::{self, BufferType, MapType};
+use crate::abi;
+use crate::callout::callout_reply;
 use crate::detached::Detached;
 use crate::dispatch::{Action, StreamContext};
-use crate::envoy::{Envoy, body_buffer};
+use crate::envoy::{self, Envoy, body_buffer};
+use crate::progress::{Mode, Progress, with_wait};
+use crate::reply::{declared_length, send, too_large};
 use crate::wake::{Waiting, Wake};
+
+/// Gauge of the bytes of bodies that Envoy holds for filters, in all workers.
+const HELD_BYTES: &str = "sluice_held_bytes";
 
 /// One HTTP stream as proxy-wasm sees it. What it does is in [`Exchange`], which a wake-up reaches as well.
 pub(crate) struct Stream<F: Filter> {
@@ -79,54 +83,6 @@ impl<F: Filter> StreamContext for Stream<F> {
     }
 }
 
-/// The whole answer of a callout. One that is not answered is reported as no headers at all, or as a reply that
-/// Envoy makes in the upstream's name.
-pub(crate) fn callout_reply(body_size: usize) -> Result<CalloutReply, CalloutError> {
-    let headers = Headers::new(abi::headers(MapType::Callout));
-    let status = headers.text(":status").and_then(|status| status.parse().ok());
-    let body = abi::buffer(BufferType::CalloutBody, 0, body_size).unwrap_or_default();
-    let status = status.filter(|status| !is_envoys_own(*status, &headers));
-    status.map(|status| CalloutReply { status, headers, body }).ok_or(CalloutError::NotAnswered)
-}
-
-/// Whether Envoy itself made this reply because of a timeout (504) or a broken connection (503). It is a plain text
-/// with none of the headers, `date` for one, that a server adds (1.40).
-fn is_envoys_own(status: u16, headers: &Headers) -> bool {
-    let is_bare =
-        headers.iter().all(|(name, _)| matches!(name, ":status" | "content-length" | "content-type"));
-    is_bare && matches!(status, 503 | 504) && headers.text("content-type") == Some("text/plain")
-}
-
-/// How one side of the exchange stands.
-#[derive(Clone, Copy, Debug, Default)]
-struct Progress {
-    mode: Mode,
-    /// Bytes at the start of the held buffer that the filter has seen.
-    shown: usize,
-    /// Envoy holds headers or body of this side for us.
-    held: bool,
-    /// The headers have gone on.
-    headers_gone: bool,
-    /// The filter has been told of the end.
-    ended: bool,
-    /// When the last part came by, in milliseconds since the epoch.
-    last_ms: u64,
-}
-
-/// What the filter wants to see of a side; [`Next`] without its reply.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Mode {
-    #[default]
-    Pass,
-    Watch,
-    End,
-    Hold,
-    Whole(usize),
-    Wait,
-    /// Answered or broken off.
-    Over,
-}
-
 /// A filter and the two sides of its exchange.
 struct Exchange<F: Filter> {
     context: u32,
@@ -172,7 +128,7 @@ impl<F: Filter> Exchange<F> {
         };
         let wants_end = end && !matches!(next, Next::Pass | Next::Wait | Next::Reply(_) | Next::Break);
         if wants_end {
-            self.side(side).mode = mode(&next);
+            self.side(side).mode = Mode::of(&next);
             return self.show(side, &[], 0, true);
         }
         self.apply(side, next, 0)
@@ -188,9 +144,10 @@ impl<F: Filter> Exchange<F> {
             Mode::Pass => return Action::Continue,
             Mode::End if !end => return Action::Continue,
             Mode::End => return self.show(side, &[], size, true),
-            Mode::Over | Mode::Wait => return Action::Pause,
+            Mode::Over => return Action::Pause,
+            Mode::Wait => return self.hold_unseen(side, size),
             Mode::Whole(max) if size > max => return self.over_limit(side, size, max, end),
-            Mode::Whole(_) if !end => return Action::Pause,
+            Mode::Whole(_) if !end => return self.hold_unseen(side, size),
             Mode::Whole(_) | Mode::Watch => 0,
             Mode::Hold => shown,
         };
@@ -199,6 +156,11 @@ impl<F: Filter> Exchange<F> {
             length => abi::buffer(body_buffer(side), from, length),
         };
         self.show(side, &part.unwrap_or_default(), size, end)
+    }
+
+    fn hold_unseen(&mut self, side: Side, size: usize) -> Action {
+        self.count_held(side, size);
+        Action::Pause
     }
 
     /// More came than the filter wanted to hold: a request is refused, of a response it sees the first part.
@@ -289,29 +251,41 @@ impl<F: Filter> Exchange<F> {
         }
     }
 
-    /// Tells the host what becomes of the part at hand.
+    /// Tells the host what becomes of the part at hand, after which the filter has seen all `size` bytes of what is held.
     fn apply(&mut self, side: Side, next: Next, size: usize) -> Action {
-        let progress = self.side(side);
-        progress.mode = mode(&next);
+        self.turn(side, next, size, size)
+    }
+
+    /// As [`Self::apply`], where of the `size` bytes that are held only `shown` have been seen.
+    fn turn(&mut self, side: Side, next: Next, shown: usize, size: usize) -> Action {
+        if side == Side::Request {
+            self.time_wait(&next);
+        }
+        let action = self.side(side).turn(&next, shown);
+        self.count_held(side, size);
         match next {
-            Next::Pass | Next::Watch | Next::End => {
-                *progress = Progress { shown: 0, held: false, headers_gone: true, ..*progress };
-                Action::Continue
-            }
-            Next::Hold | Next::Wait | Next::Whole { .. } => {
-                *progress = Progress { shown: size, held: true, ..*progress };
-                Action::Pause
-            }
-            Next::Reply(reply) => {
-                progress.held = false;
-                send(reply);
-                Action::Pause
-            }
-            Next::Break => {
-                progress.held = false;
-                abi::reset(side);
-                Action::Pause
-            }
+            Next::Reply(reply) => send(reply),
+            Next::Break => abi::reset(side),
+            _ => {}
+        }
+        action
+    }
+
+    /// Keeps the gauge at what is held. Of a stream that is over nothing is, whatever Envoy may still show of it.
+    fn count_held(&mut self, side: Side, size: usize) {
+        let size = if self.filter.is_some() { size } else { 0 };
+        let change = self.side(side).hold(size);
+        if change != 0 {
+            envoy::adjust(HELD_BYTES, change);
+        }
+    }
+
+    /// Publishes how long the request has waited, when its wait ends.
+    fn time_wait(&mut self, next: &Next) {
+        if let Some(ms @ 1..) = self.request.time_wait(next, abi::now_ns) {
+            let fact = context::WAITS.0.as_bytes();
+            let list = abi::property(fact).unwrap_or_default();
+            abi::set_property(fact, &with_wait(list, F::NAME, ms));
         }
     }
 
@@ -323,14 +297,14 @@ impl<F: Filter> Exchange<F> {
     fn decide_later(&mut self, call: impl FnOnce(&mut F, &mut Envoy) -> Option<Next>) {
         let waits_for_request = self.request.held && !self.response.held;
         let side = if waits_for_request { Side::Request } else { Side::Response };
-        let Progress { ended, shown, held, .. } = *self.side(side);
+        let Progress { ended, shown, held, held_bytes, .. } = *self.side(side);
         let mut host = self.host(side, ended);
         let next = self.filter.as_mut().and_then(|filter| call(filter, &mut host));
         self.settle(&host);
         let Some(next) = next else { return };
-        let goes_on = self.apply(side, next, host.replaced.unwrap_or(shown).saturating_add(host.added))
-            == Action::Continue;
-        if held && goes_on {
+        let now = |bytes: usize| host.replaced.unwrap_or(bytes).saturating_add(host.added);
+        let action = self.turn(side, next, now(shown), now(held_bytes));
+        if held && action == Action::Continue {
             abi::resume(side);
         }
     }
@@ -344,6 +318,8 @@ impl<F: Filter> Exchange<F> {
                 self.detached.settle(&host, config);
             }
         }
+        self.count_held(Side::Request, 0);
+        self.count_held(Side::Response, 0);
     }
 }
 
@@ -356,43 +332,6 @@ impl<F: Filter> Wake for RefCell<Exchange<F>> {
     }
 }
 
-fn mode(next: &Next) -> Mode {
-    match next {
-        Next::Pass => Mode::Pass,
-        Next::Watch => Mode::Watch,
-        Next::End => Mode::End,
-        Next::Hold => Mode::Hold,
-        Next::Whole { max_bytes } => Mode::Whole(*max_bytes),
-        Next::Wait => Mode::Wait,
-        Next::Reply(_) | Next::Break => Mode::Over,
-    }
-}
-
 fn now_ms() -> u64 {
     abi::now_ns().checked_div(1_000_000).unwrap_or_default()
-}
-
-/// Length of the request body as the client announces it.
-fn declared_length() -> Option<usize> {
-    let value = abi::header(MapType::Request, "content-length")?;
-    std::str::from_utf8(&value).ok()?.trim().parse().ok()
-}
-
-fn too_large(max_bytes: usize) -> Next {
-    let message = format!("The request body is larger than {max_bytes} bytes.");
-    Next::Reply(LocalReply::error(Code::RequestTooLarge, None, &message))
-}
-
-/// Answers the client, and publishes which error it was.
-fn send(reply: LocalReply) {
-    let path = if reply.status < 400 { None } else { abi::header(MapType::Request, ":path") };
-    let path = String::from_utf8(path.unwrap_or_default()).unwrap_or_default();
-    let reply = reply.shaped(Operation::of_path(&path));
-    let headers: Vec<(&str, &str)> =
-        reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let error = headers.iter().find(|(name, _)| *name == ERROR_HEADER).map(|(_, code)| *code);
-    if let Some(code) = error {
-        abi::set_property(context::ERROR.0.as_bytes(), code.as_bytes());
-    }
-    abi::send_reply(reply.status, &headers, reply.body.as_bytes(), error.unwrap_or("sluice"));
 }
