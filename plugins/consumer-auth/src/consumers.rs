@@ -47,6 +47,11 @@ impl Consumers {
         self.keys.owner(key)
     }
 
+    /// Every key with the number of the consumer that has it.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = (&Digest, usize)> {
+        self.keys.iter()
+    }
+
     /// The consumer with this number.
     pub(crate) fn get(&self, number: usize) -> Option<Identity<'_>> {
         let entry = self.entries.get(number)?;

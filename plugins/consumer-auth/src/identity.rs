@@ -44,6 +44,14 @@ impl Config {
         let (owner, key) = found.ok_or(otherwise)?;
         self.consumers.get(owner).map(|consumer| Identity { key, ..consumer }).ok_or(otherwise)
     }
+
+    /// Everybody that it knows, by each key of theirs; for programs that read what was logged of a request.
+    pub fn by_key(&self) -> impl Iterator<Item = Identity<'_>> {
+        let identity = |(key, owner): (&Digest, usize)| {
+            self.consumers.get(owner).map(|consumer| Identity { key: Some(*key), ..consumer })
+        };
+        self.consumers.keys().filter_map(identity)
+    }
 }
 
 impl Identity<'_> {

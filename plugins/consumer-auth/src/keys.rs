@@ -38,6 +38,11 @@ impl Keys {
         self.owners.get(usize::try_from(position).ok()?).copied()
     }
 
+    /// Every key with its owner, in the order they were added.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Digest, usize)> {
+        self.digests.iter().zip(self.owners.iter().copied())
+    }
+
     /// Gives back the room for further keys.
     pub(crate) fn shrink(&mut self) {
         self.digests.shrink_to_fit();
@@ -65,6 +70,7 @@ mod tests {
             assert_eq!(keys.owner(&digest), Some(n / 2));
             assert_eq!(keys.insert(digest, 7), Err(n / 2));
         }
+        assert!(keys.iter().map(|(_, owner)| owner).eq((0..5000).map(|n| n / 2)));
         assert_eq!(keys.owner(&Digest::of(b"unknown")), None);
         assert_eq!(Keys::default().owner(&Digest::of(b"unknown")), None);
     }
