@@ -1,8 +1,9 @@
 //! What makes two requests the same one: a digest over everything that can change an answer.
 //!
-//! The digest covers whose request it is, where it goes, and its whole body, known fields and unknown ones, in a form
-//! that leaves out only how it is written: the order of members, whitespace, escapes. Which form of answer is asked
-//! for ([`Asked::stream`], [`Asked::usage`]) is left out too, for one answer serves them all.
+//! There are two. The [`Gist`] is of what is asked: the path, the headers that mean something, and the whole body, known
+//! fields and unknown ones, in a form that leaves out only how it is written: the order of members, whitespace, escapes.
+//! Which form of answer is asked for ([`Asked::stream`], [`Asked::usage`]) is left out too, for one answer serves them
+//! all. The [`Key`] is of the gist, of whose request it is, and of where it goes.
 
 mod canon;
 mod root;
@@ -18,8 +19,38 @@ use sluice_core::json;
 use self::canon::Canon;
 use self::root::Root;
 
-/// Changes with the meaning of what is digested, and with what is kept under it.
-const VERSION: &[u8] = b"sluice-cache-1";
+/// Changes with the meaning of what is digested into a key, and with what is kept under it.
+const KEY_VERSION: &[u8] = b"sluice-cache-2";
+
+/// Changes with the meaning of what is digested into a gist.
+const GIST_VERSION: &[u8] = b"sluice-gist-1";
+
+/// Digits of a gist that stand for it: enough that among a million questions one in 37 million sets of them has two
+/// alike.
+const GIST_DIGITS: usize = 16;
+
+/// What was asked, whoever asked it and of whom: SHA-256.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Gist([u8; 32]);
+
+impl Gist {
+    /// Its first 16 hex digits, in lower case: equal questions have equal ones.
+    #[must_use]
+    pub fn short(&self) -> String {
+        hex(&self.0).take(GIST_DIGITS).collect()
+    }
+}
+
+impl fmt::Debug for Gist {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Gist({})", self.short())
+    }
+}
+
+fn hex(bytes: &[u8]) -> impl Iterator<Item = char> {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0'))
+}
 
 /// Names one answer: SHA-256 over what was asked, by whom and of whom.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,8 +66,7 @@ impl Key {
     /// The digest as 64 hex digits in lower case.
     #[must_use]
     pub fn hex(&self) -> String {
-        let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-        digits.map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0')).collect()
+        hex(&self.0).collect()
     }
 }
 
@@ -80,6 +110,8 @@ pub struct Circumstances<'a> {
     pub target: Option<&'a str>,
     /// The model it stands for.
     pub base_model: Option<&'a str>,
+    /// The cluster that it is sent to, where a header says so.
+    pub cluster: Option<&'a [u8]>,
     /// Headers that reach the provider and mean something: names in lower case. The order of names is of no meaning,
     /// that of one name's values is.
     pub headers: Vec<(&'a str, &'a [u8])>,
@@ -88,8 +120,10 @@ pub struct Circumstances<'a> {
 /// A request as a cache sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// What it asks; the same for every form of the answer.
+    /// Which answer it may get; the same for every form of it.
     pub key: Key,
+    /// What it asks; the same for everyone.
+    pub gist: Gist,
     /// Whether the answer shall be a stream.
     pub stream: bool,
     /// Whether a stream shall report usage (`stream_options.include_usage`).
@@ -110,29 +144,21 @@ pub struct Unreadable(#[from] pub json::Error);
 /// The body is not one JSON object.
 pub fn read(circumstances: &Circumstances<'_>, body: &[u8]) -> Result<Asked, Unreadable> {
     let mut canon = Canon::new(body);
-    canon.bytes(VERSION);
-    circumstances.write(&mut canon);
+    canon.bytes(GIST_VERSION);
+    circumstances.write_question(&mut canon);
     let mut root = Root::default();
     let mut reader = json::Reader::new(body);
     canon.object(&mut reader, |canon, reader, name| root.member(canon, reader, name))?;
     reader.end()?;
-    let key = Key(Sha256::digest(canon.written(0)).into());
-    Ok(Asked { key, stream: root.stream(), usage: root.usage(), bypass: root.bypass() })
+    let gist = Gist(Sha256::digest(canon.written(0)).into());
+    let key = circumstances.key(&gist);
+    Ok(Asked { key, gist, stream: root.stream(), usage: root.usage(), bypass: root.bypass() })
 }
 
 impl Circumstances<'_> {
-    fn write(&self, canon: &mut Canon<'_>) {
-        let scope: &[u8] = match self.scope {
-            Scope::Consumer => b"consumer",
-            Scope::Tier => b"tier",
-            Scope::Everyone => b"everyone",
-        };
-        for part in [scope, self.scope_value.as_bytes(), self.path.as_bytes()] {
-            canon.bytes(part);
-        }
-        for part in [self.rule, self.target, self.base_model] {
-            canon.maybe(part.map(str::as_bytes));
-        }
+    /// Writes what is part of the question, whoever asks.
+    fn write_question(&self, canon: &mut Canon<'_>) {
+        canon.bytes(self.path.as_bytes());
         let mut headers = self.headers.clone();
         headers.sort_by_key(|(name, _)| *name);
         for (name, value) in headers {
@@ -140,5 +166,24 @@ impl Circumstances<'_> {
             canon.bytes(value);
         }
         canon.end();
+    }
+
+    /// The key of a question: who asks it, and whom.
+    fn key(&self, gist: &Gist) -> Key {
+        let scope: &[u8] = match self.scope {
+            Scope::Consumer => b"consumer",
+            Scope::Tier => b"tier",
+            Scope::Everyone => b"everyone",
+        };
+        let mut canon = Canon::new(&[]);
+        for part in [KEY_VERSION, scope, self.scope_value.as_bytes()] {
+            canon.bytes(part);
+        }
+        for part in [self.rule, self.target, self.base_model] {
+            canon.maybe(part.map(str::as_bytes));
+        }
+        canon.maybe(self.cluster);
+        canon.bytes(&gist.0);
+        Key(Sha256::digest(canon.written(0)).into())
     }
 }

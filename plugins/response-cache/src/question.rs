@@ -12,10 +12,13 @@ use crate::fingerprint::{self, Circumstances, Key, Scope};
 use crate::replay::{Wanted, replay};
 use crate::store::clear::tag;
 
-/// Request headers that change an answer: where the request goes, what it means, and with which other one a provider may
-/// take it for a repetition, whose answer it then is.
-const MEANINGFUL: [&str; 6] =
-    ["x-ai-cluster", "idempotency-key", "openai-beta", "anthropic-version", "anthropic-beta", CONTENT_TYPE];
+/// Request headers that change an answer: what the request means, and with which other one a provider may take it for a
+/// repetition, whose answer it then is.
+const MEANINGFUL: [&str; 5] =
+    ["idempotency-key", "openai-beta", "anthropic-version", "anthropic-beta", CONTENT_TYPE];
+
+/// The header that names the cluster a request goes to. Of several values Envoy takes the first.
+const CLUSTER: &str = "x-ai-cluster";
 
 /// Of this one a charset of UTF-8 means nothing, for JSON has no other (RFC 8259 section 8.1). Any other parameter might
 /// mean something to a provider, which then reads other words than we do.
@@ -63,8 +66,8 @@ impl Head {
         Ok(Self { headers, control, operation, consumer, scope, scope_value, model, base_model })
     }
 
-    /// Reads the whole `body`.
-    pub(crate) fn read(&self, host: &dyn Host, config: &Config, body: &[u8]) -> Result<Question, Bypass> {
+    /// Reads the whole `body`, and publishes what it asks in a few digits.
+    pub(crate) fn read(&self, host: &mut dyn Host, config: &Config, body: &[u8]) -> Result<Question, Bypass> {
         let (rule, target) = (context::RULE.get(host), context::TARGET.get(host));
         let circumstances = Circumstances {
             scope: self.scope,
@@ -73,9 +76,11 @@ impl Head {
             rule: rule.as_deref(),
             target: target.as_deref(),
             base_model: self.base_model.as_deref(),
+            cluster: self.headers.get(CLUSTER),
             headers: meaningful(&self.headers, config),
         };
         let asked = fingerprint::read(&circumstances, body).map_err(|_| "body")?;
+        context::CACHE_KEY.set(host, &asked.gist.short());
         if let Some(reason) = asked.bypass {
             return Err(reason);
         }

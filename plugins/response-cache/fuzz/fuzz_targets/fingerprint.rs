@@ -1,12 +1,12 @@
-//! Any body: what reads the same to a JSON reader has the same key, what reads otherwise another.
+//! Any body: what reads the same to a JSON reader has the same key and gist, what reads otherwise others.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use response_cache::fingerprint::{Circumstances, Key, Scope, read};
+use response_cache::fingerprint::{Asked, Circumstances, Scope, read};
 use serde_json::Value;
 
-fn key(body: &[u8]) -> Option<Key> {
+fn asked(body: &[u8]) -> Option<Asked> {
     let circumstances = Circumstances {
         scope: Scope::Consumer,
         scope_value: "ann",
@@ -14,14 +14,15 @@ fn key(body: &[u8]) -> Option<Key> {
         rule: None,
         target: None,
         base_model: None,
+        cluster: None,
         headers: Vec::new(),
     };
-    read(&circumstances, body).ok().map(|asked| asked.key)
+    read(&circumstances, body).ok()
 }
 
 fuzz_target!(|bodies: (&[u8], &[u8])| {
     let (one, other) = bodies;
-    let (Some(key_of_one), Some(key_of_other)) = (key(one), key(other)) else { return };
+    let (Some(asked_by_one), Some(asked_by_other)) = (asked(one), asked(other)) else { return };
     let parsed = |body| serde_json::from_slice::<Value>(body).ok();
     let (Some(mut one), Some(mut other)) = (parsed(one), parsed(other)) else { return };
     for body in [&mut one, &mut other] {
@@ -30,5 +31,6 @@ fuzz_target!(|bodies: (&[u8], &[u8])| {
             members.remove("stream_options");
         }
     }
-    assert!(one == other || key_of_one != key_of_other, "{one} {other}");
+    let (gists, keys) = ((asked_by_one.gist, asked_by_other.gist), (asked_by_one.key, asked_by_other.key));
+    assert!(one == other || (gists.0 != gists.1 && keys.0 != keys.1), "{one} {other}");
 });

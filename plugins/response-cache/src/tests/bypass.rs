@@ -53,6 +53,40 @@ fn some_requests_pass_by_and_leave_nothing_behind() {
 }
 
 #[test]
+fn what_was_asked_is_told_in_digits_that_are_the_same_for_everyone() {
+    let mut bed = Bed::default();
+    let mut digits = |consumer: &str, headers: &[(&str, &str)], body: &Value| {
+        let client = bed.send(consumer, headers, body.to_string().as_bytes());
+        client.fact(context::CACHE_KEY)
+    };
+    let first = digits("ann", &[], &question("hi"));
+    assert!(first.as_ref().is_some_and(|digits| digits.len() == 16), "{first:?}");
+    let mut kept = question("hi");
+    kept["store"] = json!(true);
+    let stored = digits("ann", &[], &kept);
+    for (name, consumer, headers, body, want) in [
+        ("again", "ann", &[][..], question("hi"), &first),
+        ("another consumer", "bob", &[], question("hi"), &first),
+        ("another cluster", "ann", &[("x-ai-cluster", "b")], question("hi"), &first),
+        ("another form", "ann", &[], streamed("hi"), &first),
+        ("not looked up", "ann", &[("cache-control", "no-cache")], question("hi"), &first),
+        ("passed by for what it asks for", "bob", &[], kept, &stored),
+        ("not looked at", "ann", &[("cache-control", "no-store")], question("hi"), &None),
+        ("unreadable", "ann", &[], json!([]), &None),
+    ] {
+        assert_eq!(&digits(consumer, headers, &body), want, "{name}");
+    }
+    for (name, headers, body) in [
+        ("another question", &[][..], question("ho")),
+        ("another path", &[(":path", "/v1/messages")], question("hi")),
+        ("another dialect", &[("openai-beta", "a")], question("hi")),
+    ] {
+        let other = digits("ann", headers, &body);
+        assert!(other.is_some() && other != first && other != stored, "{name}");
+    }
+}
+
+#[test]
 fn only_the_models_named_are_cached() {
     let mut bed = Bed::new(json!({"models": ["gpt-4*"]}));
     for (model, base, want) in [
