@@ -2,20 +2,35 @@
 //!
 //! The outermost downstream filter, so that it sees every request and every reply.
 //!
-//! Reads    every fact; `:method`, `:path`, `x-request-id`; `response.code`, `response.flags`, `response.code_details`;
-//!          where it is to record prompts, bodies as they pass.
-//! Writes   facts `ai.started_ms` and `ai_log`; where no other filter meters, `ai.meter` and what belongs to it.
+//! Reads    every fact; `:method`, `:path`, `x-request-id`, headers that it is told to record; `response.code`,
+//!          `response.flags`, `response.code_details`, `response.size`, `upstream.local_address`; where it is to record
+//!          prompts, bodies as they pass.
+//! Writes   facts `ai.started_ms` and `ai_log`; where no other filter meters, `ai.meter` and what belongs to it; metrics
+//!          `ai_log_*` and `gen_ai_*`; shared data `ai-log/…`.
 //! Replies  never.
-//! Config   `{"prompts": "truncated", "max_chars": 2000}`; without `prompts` no text is recorded
-//! Source   <https://www.envoyproxy.io/docs/envoy/v1.40.0/configuration/advanced/attributes#response-attributes>
+//! Config   `{"prompts": "truncated", "headers": ["x-team"], "prices": [{"match": "*", "input": 1, "output": 4}]}`
+//! Source   <https://www.envoyproxy.io/docs/envoy/v1.40.0/configuration/advanced/attributes#response-attributes>,
+//!          <https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/>
 
+mod asked;
+mod attempt;
+mod blame;
 mod body;
 mod config;
 mod conversation;
+mod entry;
 mod excerpt;
+mod finding;
+mod labels;
+mod metrics;
+mod object;
 mod outcome;
 mod record;
 mod redact;
+mod registry;
+mod series;
+mod times;
+mod usage;
 
 use std::rc::Rc;
 
@@ -25,9 +40,10 @@ use sluice_core::context;
 use sluice_core::filter::{Filter, Host, Next, Side};
 use sluice_core::meter::Metered;
 
+use crate::asked::Asked;
 pub use crate::config::{Config, RawConfig};
 use crate::conversation::Conversation;
-use crate::record::Asked;
+use crate::entry::Entry;
 
 sluice_host::register!(AiLog);
 
@@ -54,10 +70,10 @@ impl Filter for AiLog {
     }
 
     fn on_request_headers(&mut self, host: &mut dyn Host, _end: bool) -> Next {
-        let started_ms = host.now_ms();
+        let started_us = host.now_ns() / 1_000;
         let headers = host.headers(Side::Request);
-        let asked = Asked::new(&headers, started_ms);
-        context::STARTED.set_number(host, started_ms);
+        let asked = Asked::new(&headers, &self.config.headers, started_us);
+        context::STARTED.set_number(host, asked.started_ms());
         self.conversation = (self.config.texts.filter(|_| asked.is_post()))
             .and_then(|limit| Conversation::begin(limit, asked.operation(), &headers));
         self.asked = Some(asked);
@@ -89,8 +105,9 @@ impl Filter for AiLog {
             metered.settle(host);
         }
         let said = self.conversation.take().map(Conversation::finish).unwrap_or_default();
-        let record = record::write(host, self.asked.as_ref(), &said);
-        context::AI_LOG.set(host, &record);
+        let entry = Entry::read(host, &self.config.prices, self.asked.take());
+        metrics::write(host, &mut self.config.bounds.borrow_mut(), &entry);
+        context::AI_LOG.set(host, &record::write(&entry, &said));
     }
 }
 

@@ -1,6 +1,8 @@
 //! Tells from what Envoy says of a finished request how it ended, and whose fault that was.
 
-use sluice_core::openai::error::Code;
+use sluice_core::context::{self, Fact};
+use sluice_core::filter::{Host, Side};
+use sluice_core::openai::error::{Code, ERROR_HEADER};
 
 /// Bits of the attribute `response.flags`: 1 shifted by the value of `CoreResponseFlag`
 /// (<https://github.com/envoyproxy/envoy/blob/v1.40.0/envoy/stream_info/stream_info.h>).
@@ -92,12 +94,37 @@ pub(crate) struct Outcome {
     /// Fact `ai.stream_end`.
     pub(crate) stream_end: Option<String>,
     /// Fact `ai.error`: a filter's own reply, or the event it ended a stream with.
-    pub(crate) error: Option<String>,
+    pub(crate) error: Option<Code>,
     /// Header of the gateway's own errors, as the client got it.
-    pub(crate) error_header: Option<String>,
+    pub(crate) error_header: Option<Code>,
+    /// Whether a provider's answer was withheld, and not only the request refused.
+    pub(crate) withheld_answer: bool,
 }
 
 impl Outcome {
+    /// Asks Envoy, and the filters.
+    pub(crate) fn read(host: &dyn Host) -> Self {
+        let number = |name| {
+            let bytes = host.attribute(&["response", name])?;
+            bytes.try_into().ok().map(u64::from_le_bytes)
+        };
+        let details = host.attribute(&["response", "code_details"]).unwrap_or_default();
+        let (status, flags) = (number("code").unwrap_or(0), number("flags").unwrap_or(0));
+        let code = |fact: Fact| Code::named(&fact.get(host)?);
+        let shown = || Code::named(std::str::from_utf8(&host.header(Side::Response, ERROR_HEADER)?).ok()?);
+        let error = code(context::ERROR);
+        Self {
+            status,
+            unsent: flags & CLIENT_GONE != 0 && number("size") == Some(0),
+            flags,
+            details: String::from_utf8_lossy(&details).into_owned(),
+            stream_end: context::STREAM_END.get(host),
+            error,
+            error_header: if status >= 400 { shown() } else { None },
+            withheld_answer: error.is_some_and(Code::is_withholding) && context::METER.get(host).is_some(),
+        }
+    }
+
     const fn has(&self, flags: u64) -> bool {
         self.flags & flags != 0
     }
@@ -118,7 +145,7 @@ impl Outcome {
 
     /// Whether the content checks refused the request, or kept (the rest of) an answer from the client.
     pub(crate) fn is_withheld(&self) -> bool {
-        self.error.as_deref().is_some_and(Code::withholds)
+        self.error.is_some_and(Code::is_withholding)
     }
 
     fn is_broken_off(&self) -> bool {
@@ -136,8 +163,8 @@ impl Outcome {
         if let Some(end) = self.metered_end() {
             return end; // a client that hangs up on the terminator has got everything
         }
-        match self.error.as_deref() {
-            Some(code) if code == Code::UpstreamTimeout.name() => End::Timeout,
+        match self.error {
+            Some(Code::UpstreamTimeout) => End::Timeout,
             Some(_) => End::Refused,
             None if self.has(CLIENT_GONE) => End::ClientGone,
             None if self.has(TIMEOUT) => End::Timeout,
@@ -157,23 +184,22 @@ impl Outcome {
 
     /// Code of the gateway's error, as the client got it: by a filter, by the listener's mapping of Envoy's
     /// replies, or, where there is none, by what Envoy says of its reply.
-    pub(crate) fn error_code(&self) -> Option<&str> {
-        let told = self.error.as_deref().or(self.error_header.as_deref());
+    pub(crate) fn error_code(&self) -> Option<Code> {
+        let told = self.error.or(self.error_header);
         if told.is_some() || self.is_answered() || self.status == 0 {
             return told;
         }
-        let code = match self.status {
-            413 => Code::RequestTooLarge,
-            504 => Code::UpstreamTimeout,
-            _ if self.has(flag::NO_ROUTE_FOUND) => Code::NotFound,
+        match self.status {
+            413 => Some(Code::RequestTooLarge),
+            504 => Some(Code::UpstreamTimeout),
+            _ if self.has(flag::NO_ROUTE_FOUND) => Some(Code::NotFound),
             _ if self.has(flag::UPSTREAM_REQUEST_TIMEOUT | flag::UPSTREAM_MAX_STREAM_DURATION) => {
-                Code::UpstreamTimeout
+                Some(Code::UpstreamTimeout)
             }
-            _ if self.has(NO_HOST) => Code::NoHealthyTarget,
-            _ if self.has(RESET | flag::UPSTREAM_RETRY_LIMIT_EXCEEDED) => Code::UpstreamError,
-            _ => return None,
-        };
-        Some(code.name())
+            _ if self.has(NO_HOST) => Some(Code::NoHealthyTarget),
+            _ if self.has(RESET | flag::UPSTREAM_RETRY_LIMIT_EXCEEDED) => Some(Code::UpstreamError),
+            _ => None,
+        }
     }
 
     /// What became of the attempt that was running when the request ended. `broke` is what `fallback` said of it;

@@ -27,9 +27,18 @@ const WHOLE: &str = concat!(
     r#""completion_tokens_details":{"reasoning_tokens":1}}}"#,
 );
 
+fn config(json: &str) -> Result<Rc<Config>, String> {
+    let configs = RouteConfigs::parse(json.as_bytes(), |raw| AiLog::check(raw, &|_| None));
+    configs.map(|configs| configs.get("")).map_err(|error| error.to_string())
+}
+
 fn begin(request: &[(&str, &str)]) -> (AiLog, FakeHost) {
+    begin_with("{}", request)
+}
+
+fn begin_with(json: &str, request: &[(&str, &str)]) -> (AiLog, FakeHost) {
     let mut host = FakeHost { now_ns: 1_000_999_999, ..FakeHost::with_request(request) };
-    let mut filter = AiLog::new(Rc::default());
+    let mut filter = AiLog::new(config(json).unwrap());
     assert_eq!(filter.on_request_headers(&mut host, false), Next::Pass);
     (filter, host)
 }
@@ -57,41 +66,52 @@ fn set(host: &mut FakeHost, facts: &[(Fact, &str)]) {
     }
 }
 
+/// What the filters publish of a request that its second provider answers.
+const RETRIED: &[(Fact, &str)] = &[
+    (context::OPERATION, "chat"),
+    (context::STREAM, "true"),
+    (context::CONSUMER, "bob"),
+    (context::TIER, "gold"),
+    (context::KEY_ID, "5e6f7a8b"),
+    (context::METADATA, "{\"team\": \n\"search\"}"),
+    (context::LIMIT, "admitted"),
+    (context::LIMIT_FILL, "93:per-team"),
+    (context::LIMITED_US, "1003004"),
+    (context::CACHE, "miss; reason=no-cache"),
+    (context::CACHE_KEY, "00112233445566ff"),
+    (context::RECEIVED_US, "1003001"),
+    (context::WAITS, "token-limit:2,content-guard:310,token-limit:1"),
+    (context::MODEL, "gpt-4o"),
+    (context::HAS, "tools,images"),
+    (context::INPUT_ESTIMATE, "11"),
+    (context::MAX_OUTPUT, "99"),
+    (context::CHOICES, "2"),
+    (context::RESPONSE_MODEL, "m-1"),
+    (context::PROVIDER, "b"),
+    (context::PROVIDER_MODEL, "m"),
+    (context::PROVIDER_KEY, "0a1b2c3d"),
+    (context::RULE, "gpt-*"),
+    (context::TARGET, "a"),
+    (context::ATTEMPTS, "[ {\"provider\":\"a\",\"status\":503,\n\"verdict\":\"status_503\",\"ms\":12} ]"),
+    (context::ATTEMPT_START, "1100"),
+    (context::METER, "provider-adapter"),
+    (context::INPUT_TOKENS, "9"),
+    (context::OUTPUT_TOKENS, "3"),
+    (context::CACHED_TOKENS, "4"),
+    (context::REASONING_TOKENS, "1"),
+    (context::USAGE_SOURCE, "reported"),
+    (context::TTFT_MS, "210"),
+    (context::FINISH_REASON, "stop"),
+    (context::STREAM_END, "complete"),
+];
+
 #[test]
 fn the_record_of_a_request_that_was_retried() {
-    let (mut filter, mut host) = begin(CHAT);
+    let json = r#"{"headers": ["x-team", "x-none"], "prices": [{"match": "b/m", "input": 2, "cached": 0.5, "output": 8}]}"#;
+    let (mut filter, mut host) =
+        begin_with(json, &[CHAT, &[("x-team", "red"), ("x-other", "canary")]].concat());
     assert_eq!(context::STARTED.number(&host), Some(1000));
-    let ended = "[ {\"provider\":\"a\",\"status\":503,\n\"verdict\":\"status_503\",\"ms\":12} ]";
-    set(
-        &mut host,
-        &[
-            (context::OPERATION, "chat"),
-            (context::STREAM, "true"),
-            (context::CONSUMER, "bob"),
-            (context::TIER, "gold"),
-            (context::KEY_ID, "5e6f7a8b"),
-            (context::METADATA, "{\"team\": \n\"search\"}"),
-            (context::LIMIT, "admitted"),
-            (context::MODEL, "gpt-4o"),
-            (context::RESPONSE_MODEL, "m-1"),
-            (context::PROVIDER, "b"),
-            (context::PROVIDER_MODEL, "m"),
-            (context::PROVIDER_KEY, "0a1b2c3d"),
-            (context::RULE, "gpt-*"),
-            (context::TARGET, "a"),
-            (context::ATTEMPTS, ended),
-            (context::ATTEMPT_START, "1100"),
-            (context::METER, "provider-adapter"),
-            (context::INPUT_TOKENS, "9"),
-            (context::OUTPUT_TOKENS, "3"),
-            (context::CACHED_TOKENS, "4"),
-            (context::REASONING_TOKENS, "1"),
-            (context::USAGE_SOURCE, "reported"),
-            (context::TTFT_MS, "210"),
-            (context::FINISH_REASON, "stop"),
-            (context::STREAM_END, "complete"),
-        ],
-    );
+    set(&mut host, RETRIED);
     host.respond(&[(":status", "200"), ("content-type", "text/event-stream")]);
     assert_eq!(filter.on_response_headers(&mut host, false), Next::Pass, "somebody else meters");
     host.advance_ms(500);
@@ -100,12 +120,16 @@ fn the_record_of_a_request_that_was_retried() {
         record(&mut filter, &mut host),
         concat!(
             r#"{"version":1,"request_id":"r-1","method":"POST","path":"/v1/chat/completions","operation":"chat","#,
-            r#""stream":true,"consumer":"bob","tier":"gold","key_id":"5e6f7a8b","metadata":{"team":"search"},"model":"gpt-4o","#,
+            r#""stream":true,"consumer":"bob","tier":"gold","key_id":"5e6f7a8b","metadata":{"team":"search"},"headers":{"x-team":"red"},"#,
+            r#""model":"gpt-4o","has":["tools","images"],"input_estimate":11,"max_output":99,"choices":2,"#,
             r#""response_model":"m-1","provider":"b","provider_model":"m","rule":"gpt-*","target":"a","limit":"admitted","#,
+            r#""limit_fill":{"limit":"per-team","percent":93},"cache":"miss; reason=no-cache","cache_key":"00112233445566ff","#,
             r#""attempts":[{"provider":"a","status":503,"verdict":"status_503","ms":12},"#,
             r#"{"provider":"b","model":"m","key":"0a1b2c3d","status":200,"verdict":"ok","ms":400}],"#,
             r#""input_tokens":9,"output_tokens":3,"cached_tokens":4,"reasoning_tokens":1,"#,
-            r#""usage_source":"reported","ttft_ms":210,"duration_ms":500,"status":200,"finish_reason":"stop","#,
+            r#""usage_source":"reported","cost_usd":0.000036,"ttft_ms":210,"#,
+            r#""upload_ms":3,"provider_ms":412,"gateway_ms":85,"duration_ms":500,"waits":{"content-guard":310,"token-limit":3},"#,
+            r#""times":{"started_us":1000999,"limited_us":1003004,"ended_us":1500999},"status":200,"finish_reason":"stop","#,
             r#""end":"complete"}"#,
         )
     );
@@ -184,7 +208,8 @@ fn the_record_of_a_refused_request() {
         record(&mut filter, &mut host),
         concat!(
             r#"{"version":1,"request_id":"r-1","method":"POST","path":"/v1/chat/completions","operation":"chat","#,
-            r#""model":"gpt-5","duration_ms":0,"status":404,"error":"model_not_found","end":"refused"}"#,
+            r#""model":"gpt-5","gateway_ms":0,"duration_ms":0,"times":{"started_us":1000999,"ended_us":1000999},"#,
+            r#""status":404,"error":"model_not_found","end":"refused"}"#,
         )
     );
 }
@@ -192,8 +217,8 @@ fn the_record_of_a_refused_request() {
 #[test]
 fn a_request_that_broke_off_before_its_headers_has_a_record_too() {
     let mut host = FakeHost::default();
-    let record = record(&mut AiLog::new(Rc::default()), &mut host);
-    assert_eq!(record, r#"{"version":1,"status":0,"end":"client_gone"}"#);
+    let record = record(&mut AiLog::new(config("{}").unwrap()), &mut host);
+    assert_eq!(record, r#"{"version":1,"times":{"ended_us":0},"status":0,"end":"client_gone"}"#);
 }
 
 #[test]
@@ -232,16 +257,11 @@ fn what_a_client_sends_is_cut_to_length_between_characters() {
     let path = format!("/{long}?key=sk-canary#sk-canary");
     let request = [(":method", long.as_str()), (":path", path.as_str()), ("x-request-id", long.as_str())];
     let (mut filter, mut host) = begin(&request);
-    set(&mut host, &[(context::MODEL, &long), (context::ERROR, &long), (context::FINISH_REASON, &long)]);
+    set(&mut host, &[(context::MODEL, &long), (context::FINISH_REASON, &long)]);
     let record = parsed(&mut filter, &mut host);
-    for (name, max) in [
-        ("method", 256),
-        ("path", 512),
-        ("request_id", 256),
-        ("model", 256),
-        ("finish_reason", 256),
-        ("error", 256),
-    ] {
+    for (name, max) in
+        [("method", 256), ("path", 512), ("request_id", 256), ("model", 256), ("finish_reason", 256)]
+    {
         let length = record[name].as_str().unwrap().len();
         assert!((max - 1..=max).contains(&length), "{name}: {length}");
     }
@@ -397,7 +417,7 @@ proptest! {
         let names = [":method", ":path", "x-request-id"];
         let request = names.into_iter().map(str::to_owned).zip(request).collect();
         let mut host = FakeHost { request, ..FakeHost::default() };
-        let mut filter = AiLog::new(Rc::default());
+        let mut filter = AiLog::new(config("{}").unwrap());
         filter.on_request_headers(&mut host, true);
         for (fact, value) in context::ALL.iter().zip(facts).filter_map(|(fact, value)| Some((fact, value?))) {
             host.set_fact(fact.0, &value);

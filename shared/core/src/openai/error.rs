@@ -61,6 +61,38 @@ pub enum Code {
 }
 
 impl Code {
+    /// Every code.
+    pub const ALL: [Self; 22] = [
+        Self::InvalidJson,
+        Self::MissingModel,
+        Self::UnsupportedContentType,
+        Self::MissingApiKey,
+        Self::InvalidApiKey,
+        Self::ExpiredApiKey,
+        Self::AmbiguousApiKey,
+        Self::IpNotAllowed,
+        Self::RouteNotAllowed,
+        Self::ModelNotAllowed,
+        Self::ModelNotFound,
+        Self::NotFound,
+        Self::RequestTooLarge,
+        Self::RateLimitExceeded,
+        Self::ConcurrencyLimitExceeded,
+        Self::InsufficientQuota,
+        Self::ContentPolicyViolation,
+        Self::GuardUnavailable,
+        Self::LimitsUnavailable,
+        Self::UpstreamError,
+        Self::NoHealthyTarget,
+        Self::UpstreamTimeout,
+    ];
+
+    /// The inverse of [`Self::name`].
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.name() == name)
+    }
+
     /// The `code` member and the value of [`ERROR_HEADER`].
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -90,11 +122,16 @@ impl Code {
         }
     }
 
-    /// Whether the code called `name` is that of an answer which the content checks keep from the client, though its
-    /// provider has given it.
+    /// Whether it is that of an answer which the content checks keep from the client, though its provider has given it.
+    #[must_use]
+    pub const fn is_withholding(self) -> bool {
+        matches!(self, Self::ContentPolicyViolation | Self::GuardUnavailable)
+    }
+
+    /// [`Self::is_withholding`] of the code called `name`.
     #[must_use]
     pub fn withholds(name: &str) -> bool {
-        [Self::ContentPolicyViolation, Self::GuardUnavailable].iter().any(|code| code.name() == name)
+        Self::named(name).is_some_and(Self::is_withholding)
     }
 
     /// HTTP status of the reply.
@@ -227,6 +264,15 @@ impl LocalReply {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_code_is_found_by_its_name() {
+        for (index, code) in Code::ALL.into_iter().enumerate() {
+            assert_eq!(Code::ALL.iter().position(|other| *other == code), Some(index));
+            assert_eq!(Code::named(code.name()), Some(code));
+        }
+        assert_eq!(Code::named("sideways"), None);
+    }
 
     #[test]
     fn clients_of_messages_get_errors_in_their_own_shape() {

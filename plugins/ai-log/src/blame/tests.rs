@@ -1,0 +1,1 @@
+//! Every way to fail, and whose fault it is.

@@ -1,0 +1,51 @@
+//! What the content checks found, as they tell it.
+
+use serde::Deserialize;
+
+use crate::object::Object;
+
+/// Longest category in metrics, in bytes.
+const MAX_CATEGORY: usize = 32;
+
+/// What one check found in one direction; never the text.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct Finding {
+    /// The check's name.
+    pub(crate) check: String,
+    /// `request` or `response`.
+    pub(crate) on: String,
+    category: String,
+    #[serde(default)]
+    risk: String,
+    /// What was done.
+    pub(crate) action: String,
+    /// How often.
+    pub(crate) count: u64,
+}
+
+impl Finding {
+    /// Reads the fact `ai.guard`; empty if it is no such list.
+    pub(crate) fn list(fact: Option<&str>) -> Vec<Self> {
+        fact.and_then(|list| serde_json::from_str(list).ok()).unwrap_or_default()
+    }
+
+    /// The category as a label, by the rule of `content-guard`'s own counters.
+    pub(crate) fn category(&self) -> String {
+        let plain = |char: char| match char.to_ascii_lowercase() {
+            char if char.is_ascii_alphanumeric() || char == '-' => char,
+            _ => '_',
+        };
+        let name: String = self.category.chars().take(MAX_CATEGORY).map(plain).collect();
+        if name.is_empty() { "none".to_owned() } else { name }
+    }
+
+    /// Its members in the record.
+    pub(crate) fn write(&self, object: &mut Object) {
+        object.word("check", Some(&self.check));
+        object.word("on", Some(&self.on));
+        object.word("category", Some(&self.category));
+        object.word("risk", Some(&self.risk));
+        object.word("action", Some(&self.action));
+        object.number("count", Some(self.count));
+    }
+}

@@ -1,0 +1,1 @@
+//! Each metric is what the records come to.

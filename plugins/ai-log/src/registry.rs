@@ -1,0 +1,92 @@
+//! Names that have a series of their own: as many as may be, the same ones on every worker.
+//!
+//! Shared data holds their hashes, in pages that fill one after the other; each worker keeps a copy. Once it is full, no
+//! name costs a host call any more.
+
+use std::collections::HashSet;
+
+use sluice_core::filter::{Host, Shared};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Size of a full page, of eight bytes a name: what is read and written to add one.
+const PAGE_BYTES: usize = 8 * 1024;
+
+/// Most writes that are lost to other workers before a name goes without, this once.
+const MAX_TRIES: usize = 16;
+
+/// This worker's copy of one list of names.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    key: &'static str,
+    max: usize,
+    known: HashSet<u64>,
+    page: usize, // the first that is not known to be full
+}
+
+impl Registry {
+    /// The list under `key` in shared data, of at most `max` names.
+    pub(crate) fn new(key: &'static str, max: usize) -> Self {
+        Self { key, max, known: HashSet::new(), page: 0 }
+    }
+
+    /// Whether `name` is in the list.
+    pub(crate) fn knows(&mut self, host: &dyn Host, name: &str) -> bool {
+        let hash = xxh3_64(name.as_bytes());
+        while !self.known.contains(&hash) && self.known.len() < self.max {
+            if self.read(host).value.len() < PAGE_BYTES {
+                break;
+            }
+        }
+        self.known.contains(&hash)
+    }
+
+    /// Whether `name` is in the list; it is added if there is room.
+    pub(crate) fn admits(&mut self, host: &mut dyn Host, name: &str) -> bool {
+        let hash = xxh3_64(name.as_bytes());
+        let mut tries = 0_usize;
+        while tries < MAX_TRIES {
+            if self.known.contains(&hash) {
+                return true;
+            }
+            if self.known.len() >= self.max {
+                return false;
+            }
+            let page = self.page;
+            self.add(host, hash);
+            tries = tries.saturating_add(usize::from(page == self.page));
+        }
+        self.known.contains(&hash)
+    }
+
+    /// Adds the hash, if there is room where there may be some.
+    fn add(&mut self, host: &mut dyn Host, hash: u64) {
+        let key = self.page_key();
+        let mut page = self.read(host);
+        let is_full = page.value.len() >= PAGE_BYTES || self.known.len() >= self.max;
+        if is_full || self.known.contains(&hash) {
+            return;
+        }
+        page.value.extend(hash.to_le_bytes());
+        if host.set_shared(&key, &page.value, page.version).is_ok() {
+            self.known.insert(hash);
+        }
+    }
+
+    /// Learns what is in the first page that was not full, and goes on to the next if it is now.
+    fn read(&mut self, host: &dyn Host) -> Shared {
+        let page = host.shared(&self.page_key());
+        let (hashes, _) = page.value.as_chunks::<8>();
+        self.known.extend(hashes.iter().map(|hash| u64::from_le_bytes(*hash)));
+        if page.value.len() >= PAGE_BYTES {
+            self.page = self.page.saturating_add(1);
+        }
+        page
+    }
+
+    fn page_key(&self) -> String {
+        format!("{}/{}", self.key, self.page)
+    }
+}
+
+#[cfg(test)]
+mod tests;

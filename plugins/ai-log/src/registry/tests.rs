@@ -1,0 +1,1 @@
+//! The same names on every worker, and never more than may be.
