@@ -9,6 +9,7 @@ use sluice_core::testing::FakeHost;
 use super::*;
 
 mod said;
+mod schema;
 
 const CHAT: &[(&str, &str)] =
     &[(":method", "POST"), (":path", "/v1/chat/completions?key=sk-canary"), ("x-request-id", "r-1")];
@@ -49,15 +50,30 @@ fn envoy_says(host: &mut FakeHost, status: u64, flags: u64, details: &str) {
     host.set_attribute("response.code_details", details);
 }
 
-fn record(filter: &mut AiLog, host: &mut FakeHost) -> String {
+/// The record, which may be any JSON.
+fn written(filter: &mut AiLog, host: &mut FakeHost) -> String {
     filter.on_done(host);
     String::from_utf8(host.facts[context::AI_LOG.0].clone()).unwrap()
 }
 
+/// The record, which is as the schema says.
+#[track_caller]
+fn record(filter: &mut AiLog, host: &mut FakeHost) -> String {
+    let record = written(filter, host);
+    schema::assert_valid(&record);
+    record
+}
+
+#[track_caller]
 fn parsed(filter: &mut AiLog, host: &mut FakeHost) -> Value {
     let record = record(filter, host);
+    json_of(&record)
+}
+
+#[track_caller]
+fn json_of(record: &str) -> Value {
     assert!(!record.contains(['\n', '\r']), "{record}");
-    serde_json::from_str(&record).unwrap_or_else(|error| panic!("{error}: {record}"))
+    serde_json::from_str(record).unwrap_or_else(|error| panic!("{error}: {record}"))
 }
 
 fn set(host: &mut FakeHost, facts: &[(Fact, &str)]) {
@@ -425,7 +441,7 @@ proptest! {
         let names = ["code", "flags", "code_details"].map(|name| format!("response.{name}"));
         host.attributes = names.into_iter().zip(attributes).filter_map(|(name, value)| Some((name, value?))).collect();
         host.response = vec![(":status".into(), b"503".to_vec()), ("x-sluice-error".into(), error)];
-        let record = parsed(&mut filter, &mut host);
+        let record = json_of(&written(&mut filter, &mut host));
         prop_assert_eq!(&record["version"], 1);
         prop_assert!(record["end"].is_string() && record["status"].is_u64());
     }
