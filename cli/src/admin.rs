@@ -17,8 +17,29 @@ pub(crate) struct Admin {
 
 impl Admin {
     pub(crate) fn new(address: SocketAddr) -> Self {
+        Self::at(&format!("http://{}", reachable(address)))
+    }
+
+    /// The interface at a URL without a path.
+    pub(crate) fn at(url: &str) -> Self {
         let agent = ureq::Agent::config_builder().timeout_global(Some(ANSWER)).proxy(None).build().into();
-        Self { agent, base: format!("http://{}", reachable(address)) }
+        Self { agent, base: url.trim_end_matches('/').to_owned() }
+    }
+
+    /// Where it is.
+    pub(crate) fn url(&self) -> &str {
+        &self.base
+    }
+
+    /// The text of a page of at most `max` bytes, or why there is none.
+    pub(crate) fn text(&self, path: &str, max: u64) -> Result<String, ureq::Error> {
+        self.agent
+            .get(format!("{}{path}", self.base))
+            .call()?
+            .body_mut()
+            .with_config()
+            .limit(max)
+            .read_to_string()
     }
 
     /// The text of a page; `None` while Envoy does not answer.

@@ -2,9 +2,12 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, Subcommand};
+use sluice::file::parse_duration;
+use sluice::top::snapshot::By;
 
 /// Turns a stock Envoy into an AI gateway, as one gateway.yaml describes it.
 #[derive(Parser)]
@@ -45,6 +48,8 @@ pub(crate) enum Command {
     /// Shows and clears the cache of the gateway that runs
     #[command(subcommand)]
     Cache(Cache),
+    /// Shows live what the gateway that runs does
+    Top(Top),
     /// Makes and hashes keys of consumers
     #[command(subcommand)]
     Key(Key),
@@ -92,6 +97,26 @@ pub(crate) enum Cache {
     },
 }
 
+/// The gateway to look at, and how.
+#[derive(clap::Args)]
+pub(crate) struct Top {
+    /// Its configuration, which names its admin interface [default: gateway.yaml, if there is one]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "admin")]
+    pub(crate) config: Option<PathBuf>,
+    /// Its admin interface, such as http://127.0.0.1:9901
+    #[arg(long, value_name = "URL", value_parser = url)]
+    pub(crate) admin: Option<String>,
+    /// Time between two looks, 1s to 1h [default: 2s; with --once 6s]
+    #[arg(long, value_name = "TIME", value_parser = interval)]
+    pub(crate) every: Option<Duration>,
+    /// Look for one interval, print plain text, and end; as when standard output is no terminal
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// What requests are told apart by
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) by: By,
+}
+
 /// The file that most subcommands read.
 #[derive(clap::Args)]
 pub(crate) struct File {
@@ -132,6 +157,21 @@ pub(crate) struct Explain {
     /// Answer as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `http://HOST:PORT`; `http://` may be left out.
+fn url(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    if host.is_empty() || host.contains(['/', '?', '#', '@', ' ']) {
+        return Err("write http://HOST:PORT, such as http://127.0.0.1:9901".to_owned());
+    }
+    Ok(format!("http://{host}"))
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let range = Duration::from_secs(1)..=Duration::from_secs(3_600);
+    let every = parse_duration(text)?;
+    if range.contains(&every) { Ok(every) } else { Err("write a time from 1s to 1h".to_owned()) }
 }
 
 /// `NAME:VALUE`, the name in lower case.

@@ -13,3 +13,4 @@ pub mod operator;
 pub mod render;
 pub mod run;
 pub mod schema;
+pub mod top;

@@ -13,11 +13,15 @@ use sluice::key;
 use sluice::operator::{self, Clear};
 use sluice::render::{self, Rendering};
 use sluice::run::{self, Options};
+use sluice::top;
 
-use crate::arguments::{Arguments, Cache, Command, Explain, File, Key};
+use crate::arguments::{Arguments, Cache, Command, Explain, File, Key, Top};
 
 /// Exit status for a mistake in the file, as clap uses it for a mistake in the arguments.
 const MISTAKE: u8 = 2;
+
+/// Where Envoy's admin interface is unless gateway.yaml says otherwise.
+const ADMIN: &str = "http://127.0.0.1:9901";
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
@@ -31,6 +35,7 @@ fn main() -> ExitCode {
         Command::Cache(Cache::Clear { file: File { file }, consumer, model, json }) => {
             clear_cache(&file, &Clear { consumer, model }, json)
         }
+        Command::Top(arguments) => look(arguments),
         Command::Key(Key::New { consumer }) => new_key(&consumer),
         Command::Key(Key::Hash) => hash_key(),
         Command::Schema => print(sluice::schema::GATEWAY),
@@ -101,6 +106,18 @@ fn clear_cache(file: &Path, clear: &Clear, json: bool) -> Done {
     }
     let cleared = operator::clear(&gateway, clear).map_err(failed)?;
     print(&if json { format!("{cleared:#}\n") } else { format!("cleared {clear}\n") })
+}
+
+fn look(arguments: Top) -> Done {
+    let default = Path::new("gateway.yaml");
+    let Top { config, admin, every, once, by } = arguments;
+    let admin = match (admin, config) {
+        (Some(url), _) => url,
+        (None, Some(file)) => top::Options::url(load(&file)?.admin),
+        (None, None) if default.exists() => top::Options::url(load(default)?.admin),
+        (None, None) => ADMIN.to_owned(),
+    };
+    top::run(&top::Options { admin, every, once, by }).map_err(failed).map(|()| ExitCode::SUCCESS)
 }
 
 fn new_key(consumer: &str) -> Done {
