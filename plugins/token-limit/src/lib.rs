@@ -8,7 +8,8 @@
 //!          `ai.model`, `ai.rule`, `ai.target`, `ai.base_model`, `ai.operation`, `ai.has`, `ai.input_estimate`,
 //!          `ai.max_output`; at the end `ai.usage.*`, `ai.provider`, `ai.provider_model`, `ai.stream_end`,
 //!          `ai.attempts`. Meters the answer itself where nobody nearer to the provider does.
-//! Writes   `x-ratelimit-*` of the answer, in place of the provider's; fact `ai.limit`; shared data `token-limit/…`.
+//! Writes   `x-ratelimit-*` of the answer, in place of the provider's; facts `ai.limit`, `ai.limit_fill`,
+//!          `ai.limited_us`; shared data `token-limit/…`.
 //! Replies  429 `rate_limit_exceeded`, `concurrency_limit_exceeded`, `insufficient_quota`; 503 `limits_unavailable`;
 //!          200 to `GET /v1/limits`.
 //! Config   `{"limits": [{"name": "team", "by": ["consumer"], "total_tokens": 100000, "per_ms": 60000}]}`
@@ -16,6 +17,7 @@
 
 mod claim;
 pub mod config;
+mod decided;
 pub mod learnt;
 pub mod measure;
 mod phase;

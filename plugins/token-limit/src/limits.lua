@@ -11,7 +11,8 @@
 --        lease time in ms; to settle: 1 if this was tried before, else 0
 --        then per bucket: window in ms (0: none), limit, amount held, amount used (to settle)
 -- reply  1 if admitted else 0; the bucket that refuses, from 0, or -1;
---        then, of reserve and peek, per bucket: level, frees in ms, resets in ms, held
+--        then, of reserve and peek, per bucket: level, frees in ms, resets in ms, held;
+--        of settle, per bucket: by how much this lifted it above its limit
 --
 -- All numbers are whole and below 2^53, where doubles are exact. Only text() turns one into an argument: left to
 -- itself, the server may write 1e+15, which it does not read as a number again.
@@ -88,6 +89,7 @@ local function read_held(b)
     if redis.call('ZREM', b.leases, b.member) == 1 then
       b.settled = true
       b.held = b.held - b.amount
+      b.returned = b.amount
     else
       b.settled = redis.call('ZREM', b.leases, lease .. LATE) == 1
     end
@@ -212,6 +214,15 @@ local function leases_free(b, amount)
   return last
 end
 
+-- By how much it is above its limit, with so much more in it.
+local function above(b, more) return math.max(plus(level(b), more) - b.limit, 0) end
+
+local function settle(b)
+  local before = above(b, b.returned or 0)
+  book(b, b.actual)
+  b.lifted = math.max(above(b, 0) - before, 0)
+end
+
 local function frees_in(b)
   local amount = excess(b)
   if amount == 0 then return 0 end
@@ -243,7 +254,7 @@ for _, b in ipairs(buckets) do
   if (op == 'reserve' and refusing == -1) or op == 'renew' then
     hold(b)
   elseif op == 'settle' and b.per > 0 and (b.settled or third == 0) then
-    book(b, b.actual)
+    settle(b)
   end
   if op ~= 'peek' then write(b) end
 end
@@ -256,5 +267,7 @@ if op == 'reserve' or op == 'peek' then
     reply[#reply + 1] = resets_in(b)
     reply[#reply + 1] = b.held
   end
+elseif op == 'settle' then
+  for _, b in ipairs(buckets) do reply[#reply + 1] = b.lifted or 0 end
 end
 return reply

@@ -10,6 +10,7 @@ use sluice_core::redis::Call;
 
 use crate::claim::{self, Claim, Got, Used};
 use crate::config::OnError;
+use crate::decided::{self, LEASES};
 use crate::learnt;
 use crate::reply;
 use crate::reservation::{Answer, Reservation, Unanswered};
@@ -86,8 +87,10 @@ impl TokenLimit {
         if let Verdict::Refused { index } = decision.verdict {
             return refuse(host, &self.config, &reservation, &decision, index);
         }
-        context::LIMIT.set(host, admitted);
+        decided::publish(host, admitted);
+        decided::publish_fill(host, reservation.limits(&self.config, &decision.standings));
         host.count("token_limit_admitted_total", 1);
+        host.adjust(LEASES, 1);
         host.wake_after(self.config.lease_ms / 3);
         self.phase = Phase::Admitted { reservation, standings: decision.standings };
         Next::Pass
@@ -98,11 +101,11 @@ impl TokenLimit {
         host.count("token_limit_degraded_total", 1);
         match self.config.redis.as_ref().map(crate::worker::Worker::on_error) {
             Some(OnError::Allow) => {
-                context::LIMIT.set(host, "admitted_unchecked");
+                decided::publish(host, "admitted_unchecked");
                 Next::Pass
             }
             Some(OnError::Deny) => {
-                context::LIMIT.set(host, "refused_unchecked");
+                decided::publish(host, "refused_unchecked");
                 let message = "The limits cannot be checked at the moment. Try again shortly.";
                 let mut reply = LocalReply::error(Code::LimitsUnavailable, None, message);
                 reply.headers.extend(reply::retry_after(UNAVAILABLE_RETRY_MS));
@@ -222,6 +225,7 @@ impl TokenLimit {
         }
         match std::mem::replace(&mut self.phase, Phase::Unlimited) {
             Phase::Admitted { reservation, .. } => {
+                host.adjust(LEASES, -1);
                 let used = Used::of(host, &self.config, self.got, &self.model);
                 reservation.settle(host, &self.config, &used);
                 self.learn(host);
@@ -252,7 +256,8 @@ fn refuse(
     let Some((limit, standing)) = reservation.limits(config, &decision.standings).nth(index) else {
         return Next::Pass; // no store names a limit that it was not asked about
     };
-    context::LIMIT.set(host, &format!("refused:{}", limit.name));
+    decided::publish(host, &format!("refused:{}", limit.name));
+    decided::publish_fill(host, std::iter::once((limit, standing)));
     host.count(&series("token_limit_refused_total", &[(Label::Limit, &limit.name)]), 1);
     let mut reply = reply::refusal(limit, standing, reservation.asked(index));
     reply.headers.extend(reply::headers(reservation.limits(config, &decision.standings)));

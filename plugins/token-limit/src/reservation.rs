@@ -6,6 +6,7 @@ use sluice_core::window::lease_end;
 
 use crate::claim::{self, Claim, Used};
 use crate::config::{Config, Limit};
+use crate::decided;
 use crate::store::{self, Decision, Standing, Verdict, Want, local};
 use crate::worker::{Settlement, Worker};
 
@@ -104,10 +105,17 @@ impl Reservation {
     fn book(&self, host: &mut dyn Host, config: &Config, actual: impl Fn(&Limit) -> u64) {
         let now_ms = host.now_ms();
         let owed = claim::owed(config, &self.claims, actual);
+        let names =
+            self.claims.iter().filter_map(|claim| Some(config.limits.get(claim.limit)?.name.as_str()));
         match (&self.place, &config.redis) {
-            (Place::Local { expires_ms }, _) => local::settle(host, &owed, *expires_ms, now_ms),
+            (Place::Local { expires_ms }, _) => {
+                let lifted = local::settle(host, &owed, *expires_ms, now_ms);
+                for (name, by) in names.zip(lifted) {
+                    decided::count_overshoot(host, name, by);
+                }
+            }
             (Place::Redis { lease }, Some(worker)) => {
-                worker.settle(host, Settlement::new(lease, &owed, now_ms));
+                worker.settle(host, Settlement::new(lease, names.zip(owed), now_ms));
             }
             (Place::Redis { .. }, None) => {}
         }

@@ -1,3 +1,5 @@
+mod metrics;
+
 use serde_json::{Value, json};
 use sluice_core::context;
 use sluice_core::filter::{Headers, Side};
@@ -507,7 +509,7 @@ fn a_settlement_is_sent_until_redis_has_it() {
     TokenLimit::on_detached_wake(&config, &mut host);
     assert_eq!(host.callouts.len(), sent + 1);
     let taken = CalloutId(u32::try_from(host.callouts.len()).unwrap());
-    TokenLimit::on_detached_callout(&config, &mut host, taken, redis_reply("*2\r\n:1\r\n:-1\r\n"));
+    TokenLimit::on_detached_callout(&config, &mut host, taken, redis_reply("*3\r\n:1\r\n:-1\r\n:0\r\n"));
     assert_eq!(host.wake_detached_after, None);
     TokenLimit::on_detached_wake(&config, &mut host);
     assert_eq!(host.callouts.len(), sent + 1, "once it is taken it is not sent again");

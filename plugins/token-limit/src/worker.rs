@@ -11,6 +11,7 @@ use sluice_core::redis::{Call, Options, Outcome, Redis, RedisError, Script, Toke
 use sluice_core::window::Window;
 
 use crate::config::{OnError, RawRedis};
+use crate::decided;
 use crate::store::Owed;
 use crate::store::redis::{self as store, Invocation};
 
@@ -67,6 +68,8 @@ pub(crate) struct Settlement {
 /// [`Owed`], kept.
 #[derive(Debug)]
 struct Due {
+    /// The limit's name.
+    name: String,
     key: String,
     window: Option<Window>,
     limit: u64,
@@ -81,15 +84,21 @@ impl Due {
 }
 
 impl Settlement {
-    pub(crate) fn new(lease: &str, owed: &[Owed<'_>], since_ms: u64) -> Self {
-        let due = |owed: &Owed<'_>| Due {
+    /// Of a reservation that owes this much to buckets of limits with these names.
+    pub(crate) fn new<'a>(
+        lease: &str,
+        owed: impl Iterator<Item = (&'a str, Owed<'a>)>,
+        since_ms: u64,
+    ) -> Self {
+        let due = |(name, owed): (&str, Owed<'_>)| Due {
+            name: name.to_owned(),
             key: owed.key.to_owned(),
             window: owed.window,
             limit: owed.limit,
             held: owed.held,
             actual: owed.actual,
         };
-        Self { lease: lease.to_owned(), dues: owed.iter().map(due).collect(), sent: false, since_ms }
+        Self { lease: lease.to_owned(), dues: owed.map(due).collect(), sent: false, since_ms }
     }
 
     fn invocation(&self) -> Invocation {
@@ -168,7 +177,12 @@ impl Worker {
             }
             outcome => outcome,
         };
-        if let (false, Task::Settle(mut settlement)) = (is_taken(&outcome), task) {
+        let Task::Settle(mut settlement) = task else { return };
+        if let Some(lifted) = settled(&outcome, settlement.dues.len()) {
+            for (due, by) in settlement.dues.iter().zip(lifted) {
+                decided::count_overshoot(host, &due.name, by);
+            }
+        } else {
             settlement.sent |= !is_untouched(&outcome);
             wait(host, settlement);
         }
@@ -203,10 +217,10 @@ impl Drop for Worker {
     }
 }
 
-/// Whether the script has answered; a server of another kind may answer anything.
-fn is_taken(outcome: &Outcome) -> bool {
-    let Outcome::Done(results) = outcome else { return false };
-    matches!(results.first(), Some(Ok(reply)) if store::parse(reply, &[]).is_some())
+/// What the script has answered to a settlement of so many buckets; a server of another kind may answer anything.
+fn settled(outcome: &Outcome, buckets: usize) -> Option<Vec<u64>> {
+    let Outcome::Done(results) = outcome else { return None };
+    store::parse_settled(results.first()?.as_ref().ok()?, buckets)
 }
 
 /// Whether Redis certainly has not run the script: it said so. No answer, and one of Envoy's, say nothing.

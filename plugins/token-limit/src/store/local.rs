@@ -46,16 +46,20 @@ pub fn reserve(host: &mut dyn Host, wants: &[Want<'_>], expires_ms: u64, now_ms:
 }
 
 /// Gives back what is held until `expires_ms` and books what was really used. Once for each reservation; a lease that
-/// has expired by then has nothing to give back, and what was used is booked all the same.
-pub fn settle(host: &mut dyn Host, owed: &[Owed<'_>], expires_ms: u64, now_ms: u64) {
+/// has expired by then has nothing to give back, and what was used is booked all the same. Returns by how much that
+/// lifted each bucket above its limit, in the order of `owed`.
+pub fn settle(host: &mut dyn Host, owed: &[Owed<'_>], expires_ms: u64, now_ms: u64) -> Vec<u64> {
     let settlement = |owed: &Owed<'_>| {
         let Owed { held, actual, limit, .. } = *owed;
         Step::new(owed.key, owed.window, Change::Settle { held, expires_ms, actual, limit })
     };
-    let unsettled = update(host, owed.iter().map(settlement), now_ms);
+    let steps: Vec<_> = owed.iter().map(settlement).collect();
+    let lifted = update(host, &steps, now_ms);
+    let unsettled = lifted.iter().filter(|lifted| lifted.is_none()).count();
     if unsettled > 0 {
-        host.count(UNSETTLED, unsettled);
+        host.count(UNSETTLED, u64::try_from(unsettled).unwrap_or_default());
     }
+    lifted.into_iter().map(Option::unwrap_or_default).collect()
 }
 
 /// Moves the end of what is held from one time to another; what has expired in the meantime is held anew. A renewal
@@ -65,7 +69,8 @@ pub fn renew(host: &mut dyn Host, owed: &[Owed<'_>], old_expires_ms: u64, new_ex
         let change = Change::Extend { amount: owed.held, old_expires_ms, new_expires_ms };
         Step::new(owed.key, owed.window, change)
     };
-    update(host, owed.iter().map(renewal), now_ms);
+    let steps: Vec<_> = owed.iter().map(renewal).collect();
+    update(host, &steps, now_ms);
 }
 
 /// How the buckets stand, and when each would admit the amount wanted of it. Changes nothing.
@@ -98,8 +103,10 @@ impl Step {
         self.id.shard(SHARDS)
     }
 
-    fn apply(&self, shard: &mut Shard, now_ms: u64) {
+    /// Makes the change. Returns by how much it lifted the bucket above its limit, of a settlement.
+    fn apply(&self, shard: &mut Shard, now_ms: u64) -> u64 {
         let mut ledger = shard.ledger(self.id, self.window, now_ms);
+        let mut lifted = 0;
         match self.change {
             Change::Hold { amount, expires_ms } => ledger.hold(amount, expires_ms),
             Change::Release { amount, expires_ms } => ledger.release(amount, expires_ms),
@@ -107,11 +114,14 @@ impl Step {
                 ledger.extend(amount, old_expires_ms, new_expires_ms);
             }
             Change::Settle { held, expires_ms, actual, limit } => {
+                let before = ledger.level().max(limit);
                 ledger.release(held, expires_ms);
                 ledger.book(actual, limit);
+                lifted = ledger.level().saturating_sub(before);
             }
         }
         shard.put(self.id, &ledger, now_ms);
+        lifted
     }
 }
 
@@ -190,7 +200,7 @@ fn write_all(host: &mut dyn Host, shards: Shards, steps: Vec<Step>, now_ms: u64)
         if opened.write(host).is_err() {
             let holds = steps.into_iter().filter(|step| written.contains(&step.shard()));
             // What cannot be taken back either expires with its lease.
-            update(host, holds.map(take_back), now_ms);
+            update(host, &holds.map(take_back).collect::<Vec<_>>(), now_ms);
             return Err(Conflict);
         }
         written.insert(number);
@@ -207,22 +217,28 @@ fn take_back(step: Step) -> Step {
     }
 }
 
-/// Makes changes that depend on nothing, shard by shard. Returns how many could not be made.
-fn update(host: &mut dyn Host, steps: impl Iterator<Item = Step>, now_ms: u64) -> u64 {
-    let mut shards: BTreeMap<u16, Vec<Step>> = BTreeMap::new();
-    for step in steps {
-        shards.entry(step.shard()).or_default().push(step);
+/// Makes changes that depend on nothing, shard by shard. Returns what [`Step::apply`] says of each; `None` of one that
+/// could not be made.
+fn update(host: &mut dyn Host, steps: &[Step], now_ms: u64) -> Vec<Option<u64>> {
+    let shards: BTreeSet<u16> = steps.iter().map(Step::shard).collect();
+    let mut results = vec![None; steps.len()];
+    for number in shards {
+        let mut own: Vec<_> =
+            steps.iter().zip(&mut results).filter(|(step, _)| step.shard() == number).collect();
+        update_shard(host, number, &mut own, now_ms);
     }
-    let failed = shards.iter().filter(|(number, steps)| !update_shard(host, **number, steps, now_ms));
-    failed.fold(0, |sum, (_, steps)| sum.saturating_add(u64::try_from(steps.len()).unwrap_or_default()))
+    results
 }
 
-fn update_shard(host: &mut dyn Host, number: u16, steps: &[Step], now_ms: u64) -> bool {
-    (0..TRIES).any(|_| {
+fn update_shard(host: &mut dyn Host, number: u16, steps: &mut [(&Step, &mut Option<u64>)], now_ms: u64) {
+    for _ in 0..TRIES {
         let mut opened = Opened::read(host, number);
-        for step in steps {
-            step.apply(&mut opened.shard, now_ms);
+        for (step, result) in &mut *steps {
+            **result = Some(step.apply(&mut opened.shard, now_ms));
         }
-        opened.write(host).is_ok()
-    })
+        if opened.write(host).is_ok() {
+            return;
+        }
+    }
+    steps.iter_mut().for_each(|(_, result)| **result = None);
 }

@@ -82,11 +82,24 @@ pub fn peek(wants: &[Want<'_>], now_ms: u64) -> Invocation {
     Invocation::new("peek", now_ms, "", 0).wants(wants)
 }
 
+fn numbers(reply: &Reply) -> Option<Vec<i64>> {
+    let element = |element: &Result<Reply, _>| element.as_ref().ok().and_then(Reply::integer);
+    reply.array()?.iter().map(element).collect()
+}
+
+/// Reads what the script answers to [`settle`] of so many buckets: by how much each was lifted above its limit, in the
+/// order in which they were given. `None` if that is no answer of it.
+#[must_use]
+pub fn parse_settled(reply: &Reply, buckets: usize) -> Option<Vec<u64>> {
+    let numbers = numbers(reply)?;
+    let lifted = numbers.strip_prefix(&[1, -1]).filter(|lifted| lifted.len() == buckets)?;
+    lifted.iter().map(|by| u64::try_from(*by).ok()).collect()
+}
+
 /// Reads what the script answers to [`reserve`] and [`peek`]; `None` if that is no answer of it.
 #[must_use]
 pub fn parse(reply: &Reply, wants: &[Want<'_>]) -> Option<Decision> {
-    let element = |element: &Result<Reply, _>| element.as_ref().ok().and_then(Reply::integer);
-    let numbers: Vec<i64> = reply.array()?.iter().map(element).collect::<Option<_>>()?;
+    let numbers = numbers(reply)?;
     let (head, buckets) = numbers.split_at_checked(HEAD)?;
     let buckets = buckets.chunks(PER_BUCKET);
     let verdict = match head {

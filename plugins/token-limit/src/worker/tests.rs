@@ -3,7 +3,8 @@ use sluice_core::testing::FakeHost;
 
 use super::*;
 
-const TAKEN: &str = "*2\r\n:1\r\n:-1\r\n";
+/// It has lifted the bucket by 2 above its limit.
+const TAKEN: &str = "*3\r\n:1\r\n:-1\r\n:2\r\n";
 
 fn worker() -> Worker {
     let raw = RawRedis { cluster: "sluice.redis".to_owned(), timeout_ms: 50, on_error: OnError::Local };
@@ -13,7 +14,7 @@ fn worker() -> Worker {
 fn settlement() -> Settlement {
     let owed =
         Owed { key: "sluice:{a}:l:a", window: Some(Window::new(60_000)), limit: 9, held: 5, actual: 3 };
-    Settlement::new("lease", &[owed], 0)
+    Settlement::new("lease", std::iter::once(("l", owed)), 0)
 }
 
 /// Settles, and lets the last callout end so.
@@ -40,6 +41,8 @@ fn only_the_scripts_answer_takes_a_settlement() {
         (Ok(TAKEN), vec![]),
         (Ok("*2\r\n$8\r\nHTTP/1.1\r\n$3\r\n400\r\n"), vec![true]),
         (Ok("+OK\r\n"), vec![true]),
+        (Ok("*2\r\n:1\r\n:-1\r\n"), vec![true]),
+        (Ok("*3\r\n:1\r\n:-1\r\n:-2\r\n"), vec![true]),
         (Ok("-ERR user_script:1: no\r\n"), vec![true]),
         (Ok("-upstream failure\r\n"), vec![true]),
         (Err(CalloutError::NotAnswered), vec![true]),
@@ -49,6 +52,8 @@ fn only_the_scripts_answer_takes_a_settlement() {
         let mut host = FakeHost::default();
         settle(&mut host, &worker(), reply);
         assert_eq!(waiting(), want, "{reply:?}");
+        let overshoot = host.counters.get("token_limit_overshoot_total;limit=l").copied();
+        assert_eq!(overshoot, want.is_empty().then_some(2), "{reply:?}");
     }
 }
 
