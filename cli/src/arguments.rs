@@ -45,6 +45,8 @@ pub(crate) enum Command {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
         concurrency: Option<u32>,
     },
+    /// Shows what another gateway.yaml would change for the requests of an access log
+    Replay(Replay),
     /// Shows and clears the cache of the gateway that runs
     #[command(subcommand)]
     Cache(Cache),
@@ -172,6 +174,26 @@ fn interval(text: &str) -> Result<Duration, String> {
     let range = Duration::from_secs(1)..=Duration::from_secs(3_600);
     let every = parse_duration(text)?;
     if range.contains(&every) { Ok(every) } else { Err("write a time from 1s to 1h".to_owned()) }
+}
+
+/// The requests to replay, and under which configuration.
+#[derive(clap::Args)]
+pub(crate) struct Replay {
+    /// Access log of a gateway; `-`: standard input
+    #[arg(long, value_name = "PATH")]
+    pub(crate) log: PathBuf,
+    /// The configuration to replay it under
+    #[arg(long, default_value = "gateway.yaml", value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Requests named for each change
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) examples: usize,
+    /// Exit with status 1 if anything changes
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+    /// Answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `NAME:VALUE`, the name in lower case.

@@ -11,6 +11,7 @@ pub mod gateway;
 pub mod key;
 pub mod operator;
 pub mod render;
+pub mod replay;
 pub mod run;
 pub mod schema;
 pub mod top;

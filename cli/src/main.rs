@@ -15,7 +15,7 @@ use sluice::render::{self, Rendering};
 use sluice::run::{self, Options};
 use sluice::top;
 
-use crate::arguments::{Arguments, Cache, Command, Explain, File, Key, Top};
+use crate::arguments::{Arguments, Cache, Command, Explain, File, Key, Replay, Top};
 
 /// Exit status for a mistake in the file, as clap uses it for a mistake in the arguments.
 const MISTAKE: u8 = 2;
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Command::Run { file: File { file }, envoy_log, access_log, concurrency } => {
             Ok(run::run(&Options { file, envoy_log, access_log, concurrency }))
         }
+        Command::Replay(arguments) => replay(&arguments),
         Command::Cache(Cache::Stats { file: File { file }, json }) => cache_stats(&file, json),
         Command::Cache(Cache::Clear { file: File { file }, consumer, model, json }) => {
             clear_cache(&file, &Clear { consumer, model }, json)
@@ -78,6 +79,15 @@ fn explain(arguments: Explain) -> Done {
         if arguments.json { format!("{:#}\n", explanation.to_json()) } else { explanation.to_string() };
     let printed = print(&text)?;
     asked.map_err(failed).map(|()| printed)
+}
+
+fn replay(arguments: &Replay) -> Done {
+    let gateway = load(&arguments.config)?;
+    let (log, examples) = (&arguments.log, arguments.examples);
+    let report = sluice::replay::replay(&gateway, log, examples, &CheckOptions::process()).map_err(failed)?;
+    let printed =
+        print(&if arguments.json { format!("{:#}\n", report.to_json()) } else { report.to_string() })?;
+    if arguments.exit_code && report.changed() > 0 { Ok(ExitCode::FAILURE) } else { Ok(printed) }
 }
 
 fn render(file: &Path, output: &Path) -> Done {
