@@ -144,3 +144,6 @@ impl Limit {
         Self { chars, bytes: MAX_BYTES.min(chars.saturating_mul(4)) }
     }
 }
+
+#[cfg(test)]
+mod tests;
