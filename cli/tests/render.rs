@@ -1,4 +1,4 @@
-//! What limits, prices, redis, cache and guard become for Envoy.
+//! What limits, prices, redis, cache, guard, metrics and tracing become for Envoy.
 
 #![cfg(test)]
 
@@ -173,13 +173,14 @@ fn the_chain_is_the_same_whatever_of_it_is_used() {
 
 #[test]
 fn ai_log_is_told_of_prompts_only_where_they_are_wanted() {
-    for (section, want) in [
+    for (section, mut want) in [
         ("", json!({})),
         ("log: {prompts: off, max_chars: 9}", json!({})),
         ("log: {prompts: truncated}", json!({"prompts": "truncated", "max_chars": 2000})),
         ("log: {prompts: truncated, max_chars: 9}", json!({"prompts": "truncated", "max_chars": 9})),
         ("log: {prompts: full}", json!({"prompts": "full"})),
     ] {
+        want["metrics"] = json!({"max_models": 100, "max_label_sets": 1000});
         assert_eq!(*plugin(&rendered(section), "ai-log"), want, "{section}");
     }
 }
@@ -310,4 +311,84 @@ fn a_key_of_a_service_stands_in_no_file_or_in_one_of_its_owner_alone() {
         let (file, environment) = guard(literal);
         assert!(file.secret && file.text.contains("sk-literal-0123456789") && environment.is_empty());
     }
+}
+
+#[test]
+fn ai_log_is_told_what_decides_and_what_it_costs() {
+    let rendered = rendered(
+        "credentials: {headers: X-My-Key}\n\
+         limits: [{name: a, by: ['header:X-User'], when: {headers: {x-My-key: s*, X-Team: a}}, requests: 5, per: 1m}]\n\
+         guard: {checks: [{name: c, detect: [email], when: {headers: {x-team: b, authorization: c*}}}]}\n\
+         prices: {'gpt-*': {input: 2.5, output: 10}}\n\
+         metrics: {max_models: 7}\n",
+    );
+    let want = json!({
+        "headers": ["x-team", "x-user"],
+        "prices": [{"match": "gpt-*", "input": 2.5, "cached": 2.5, "output": 10}],
+        "metrics": {"max_models": 7, "max_label_sets": 1000},
+    });
+    assert_eq!(*plugin(&rendered, "ai-log"), want);
+}
+
+#[test]
+fn models_that_rules_name_are_told_to_ai_log() {
+    let yaml = "providers: {a: {url: http://a/v1}}\n\
+                models: [{match: ['{gpt-4o,o3}', 'b\\*', 'c*'], sticky: header:X-Side, targets: [{provider: a}]}, \
+                {match: o3-mini, when: {headers: {x-a: b}}, targets: [{provider: a}]}]";
+    let loaded = check(Path::new("gateway.yaml"), yaml.as_bytes(), &CheckOptions { env: &|_| None });
+    let gateway = loaded.gateway.unwrap_or_else(|| panic!("{}", loaded.report));
+    let rendered = render(&gateway, &rendering());
+    let config = plugin(&rendered, "ai-log");
+    assert_eq!(config["models"], json!(["b*", "gpt-4o", "o3", "o3-mini"]));
+    assert_eq!(config["headers"], json!(["x-a", "x-side"]));
+}
+
+const TRACING: &str =
+    "tracing: {url: 'https://collector:4318/v1/traces?a=b', sample: 12.5, service: edge, timeout: 2s";
+
+/// What the connection manager says.
+fn manager(rendered: &Rendered) -> &Value {
+    &rendered.listener["filter_chains"][0]["filters"][0]["typed_config"]
+}
+
+#[test]
+fn tracing_goes_to_a_cluster_of_its_own() {
+    let rendered = rendered(&format!("{TRACING}}}"));
+    let tracing = &manager(&rendered)["tracing"];
+    assert_eq!(
+        (&tracing["random_sampling"], &tracing["client_sampling"], &tracing["max_path_tag_length"]),
+        (&json!({"value": 12.5}), &json!({"value": 0}), &json!(0))
+    );
+    let tracer = &tracing["provider"]["typed_config"];
+    assert_eq!(tracer["service_name"], "edge");
+    let uri =
+        json!({"uri": "https://collector:4318/v1/traces?a=b", "cluster": "sluice.traces", "timeout": "2s"});
+    assert_eq!(tracer["http_service"]["http_uri"], uri);
+    let cluster = cluster(&rendered, "sluice.traces").unwrap();
+    assert_eq!((&cluster["type"], &cluster["connect_timeout"]), (&json!("STRICT_DNS"), &json!("2s")));
+    assert_eq!(cluster["transport_socket"]["typed_config"]["sni"], "collector");
+    assert_eq!(cluster["load_assignment"]["cluster_name"], "sluice.traces");
+    let line = manager(&rendered)["access_log"].to_string();
+    assert_eq!(line.matches(r#"\"trace_id\":\"%TRACE_ID%\""#).count(), 2, "{line}");
+}
+
+#[test]
+fn without_tracing_there_is_none_but_it_can_be_added_live() {
+    let (without, with) = (rendered(""), rendered(&format!("{TRACING}}}")));
+    assert!(manager(&without)["tracing"].is_null() && cluster(&without, "sluice.traces").is_none());
+    assert!(!manager(&without)["access_log"].to_string().contains("TRACE"));
+    assert_eq!(without.bootstrap, with.bootstrap);
+    let filters = |rendered: &Rendered| manager(rendered)["http_filters"].clone();
+    assert_eq!(filters(&without), filters(&with));
+}
+
+#[test]
+fn a_collectors_secret_stands_in_no_file_or_in_one_of_its_owner_alone() {
+    let listeners =
+        |headers: &str| file(&rendered(&format!("{TRACING}, headers: {{{headers}}}}}")), "listeners.yaml");
+    let by_name = listeners("authorization: env:GUARD_KEY");
+    assert!(by_name.text.contains("%ENVIRONMENT(GUARD_KEY)%") && !by_name.text.contains("sk-env"));
+    assert!(!by_name.secret);
+    let literal = listeners("x-key: 'sk-100%literal'");
+    assert!(literal.text.contains("sk-100%%literal") && literal.secret, "{}", literal.text);
 }

@@ -66,6 +66,19 @@ pub(super) fn service_header(name: &str) -> Result<String, String> {
     Ok(name)
 }
 
+/// As [`header_name`], for headers that are added to exports of spans.
+///
+/// # Errors
+/// It is no name, or a header that Envoy writes itself; what to write instead.
+pub(super) fn collector_header(name: &str) -> Result<String, String> {
+    let name = header_name(name)?;
+    let ours = OURS.iter().any(|(ours, _)| *ours == name && name != "authorization");
+    if ours || INTERNAL.iter().any(|prefix| name.starts_with(prefix)) {
+        return Err("cannot be added: Envoy writes it itself; remove it".into());
+    }
+    Ok(name)
+}
+
 /// Headers in which keys are looked for anyway.
 const USUAL: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
 

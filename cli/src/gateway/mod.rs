@@ -12,6 +12,7 @@ mod limit;
 mod line;
 mod lint;
 mod listen;
+mod metrics;
 mod pattern;
 mod policy;
 mod price;
@@ -19,6 +20,7 @@ mod provider;
 mod redis;
 mod rule;
 mod secret;
+mod tracing;
 mod url;
 
 use std::cell::RefCell;
@@ -31,12 +33,14 @@ pub use consumer::{Consumer, ConsumerKey, Credentials, Origin, sha256_hex};
 pub use guard::{Action, Check, Contract, Failure, Finder, Form, Guard, Refusal, Risk, Service};
 pub use limit::{Amount, Dimension, Limit, Weights};
 pub use listen::Tls;
+pub use metrics::Metrics;
 pub use policy::{Hold, HoldUntil, Log, Prompts, Retry, Timeouts};
 pub use price::Price;
 pub use provider::{Balance, Key, Protocol, Provider, Rotation};
 pub use redis::{OnError, Redis};
 pub use rule::{Hop, Rule, Sticky, Target, When};
 pub use secret::Secret;
+pub use tracing::Tracing;
 
 use sluice_core::config::shown;
 
@@ -88,6 +92,10 @@ pub struct Gateway {
     pub guard: Option<Guard>,
     /// What the access log holds.
     pub log: Log,
+    /// How many series clients can make.
+    pub metrics: Metrics,
+    /// Where spans of requests go; `None`: nowhere.
+    pub tracing: Option<Tracing>,
 }
 
 impl Gateway {
@@ -203,6 +211,8 @@ fn read(root: &Cursor<'_>, sources: &Sources<'_>) -> Option<Gateway> {
     let cache = cache::read(&mut fields);
     let guard = guard::read(&mut fields, &known, sources);
     let log = policy::log(&mut fields);
+    let metrics = metrics::read(&mut fields);
+    let tracing = tracing::read(&mut fields, sources);
     fields.finish();
     let (listen, callers, providers, models) = (listen?, callers?, providers.all?, models?);
     let gateway = Gateway {
@@ -224,6 +234,8 @@ fn read(root: &Cursor<'_>, sources: &Sources<'_>) -> Option<Gateway> {
         cache: cache?,
         guard: guard?,
         log: log?,
+        metrics: metrics?,
+        tracing: tracing?,
     };
     lint::look(root, &gateway);
     Some(gateway)

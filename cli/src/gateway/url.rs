@@ -71,12 +71,13 @@ fn parse(text: &str) -> Result<Address, String> {
     })
 }
 
-/// The address of one call: its path and query are asked for as they stand. The text is not repeated.
+/// The address of one call: its path and query are asked for as they stand. The text is not repeated. `key` names the
+/// field for what a URL must not hold.
 ///
 /// # Errors
 /// What is wrong with it; what to write instead, such as `example`.
-pub(super) fn call(text: &str, example: &str) -> Result<Address, String> {
-    let parts = split(text, example, "key")?;
+pub(super) fn call(text: &str, example: &str, key: &str) -> Result<Address, String> {
+    let parts = split(text, example, key)?;
     if parts.rest.contains('#') {
         return Err(format!("has a fragment, which no server sees; write a URL such as {example}"));
     }

@@ -1,5 +1,7 @@
 //! Clusters: one for each target of each rule, its priority levels the chain of fallbacks.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use sluice_core::target::Target;
 
@@ -32,9 +34,14 @@ pub(super) fn cluster(gateway: &Gateway, rule: &Rule, target: &Hop, rendering: &
     let body = body(gateway, rule, &chain, rendering);
     let rule_name = rule.matches.first().map_or("", String::as_str);
     let name = format!("{}.{}.{}", slug(rule_name), slug(&label(target)), digest(&body.to_string()));
+    named(name, &describe(rule_name, &chain), body)
+}
+
+/// The cluster of that name, with a comment.
+pub(super) fn named(name: String, comment: &str, body: Value) -> Cluster {
     let mut resource = json!({
         "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
-        "#": describe(rule_name, &chain),
+        "#": comment,
         "name": name,
     });
     if let (Value::Object(resource), Value::Object(mut body)) = (&mut resource, body) {
@@ -44,6 +51,36 @@ pub(super) fn cluster(gateway: &Gateway, rule: &Rule, target: &Hop, rendering: &
         resource.extend(body);
     }
     Cluster { name, resource, secret: false }
+}
+
+/// What a cluster of one service beside the providers is, without its name. At most `most` requests are under way,
+/// and as many wait.
+pub(super) fn service(
+    scheme: Scheme,
+    endpoint: &Endpoint,
+    connect: Duration,
+    most: u32,
+    rendering: &Rendering<'_>,
+) -> Value {
+    let host = &endpoint.host;
+    let address = json!({"address": host.to_string(), "port_value": endpoint.port});
+    let mut body = match host {
+        Host::Name(_) => json!({"type": "STRICT_DNS", "dns_lookup_family": "V4_PREFERRED"}),
+        Host::V4(_) | Host::V6(_) => json!({"type": "STATIC"}),
+    };
+    if let Value::Object(body) = &mut body {
+        body.insert("connect_timeout".into(), seconds(connect).into());
+        let bounds = json!({"max_connections": most, "max_pending_requests": most, "max_requests": most});
+        body.insert("circuit_breakers".into(), json!({"thresholds": [bounds]}));
+        if scheme == Scheme::Https {
+            let context = tls_context(&[host], &["http/1.1"], rendering);
+            let socket = json!({"name": "envoy.transport_sockets.tls", "typed_config": context});
+            body.insert("transport_socket".into(), socket);
+        }
+        let endpoint = json!({"endpoint": {"address": {"socket_address": address}}});
+        body.insert("load_assignment".into(), json!({"endpoints": [{"lb_endpoints": [endpoint]}]}));
+    }
+    body
 }
 
 /// `provider` or `provider/model`.

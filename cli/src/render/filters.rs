@@ -15,8 +15,8 @@ use token_limit::TokenLimit;
 
 use super::clusters::{Cluster, label};
 use super::when::when;
-use super::{Rendering, cache, consumers, guard, limits, millis, text};
-use crate::gateway::{Gateway, HoldUntil, Key, Prompts, Provider, Rotation, Rule, Sticky};
+use super::{Rendering, cache, consumers, guard, limits, millis, record, text};
+use crate::gateway::{Gateway, HoldUntil, Key, Provider, Rotation, Rule, Sticky};
 
 /// The type of a plugin in the chain.
 pub(super) const WASM_FILTER: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
@@ -55,7 +55,7 @@ pub(super) const OPTIONAL: [&str; 3] = [TokenLimit::NAME, ContentGuard::NAME, Re
 pub(super) fn plugins(gateway: &Gateway, clusters: &[Vec<String>], services: &[Cluster]) -> Vec<Plugin> {
     let plugin = |name, stage, config, secret| Plugin { name, stage, config, secret };
     vec![
-        plugin(AiLog::NAME, Stage::Gateway, ai_log(gateway), false),
+        plugin(AiLog::NAME, Stage::Gateway, record::ai_log(gateway), false),
         plugin(
             ConsumerAuth::NAME,
             Stage::Gateway,
@@ -134,15 +134,6 @@ pub(super) fn plugin_config(plugin: &Plugin, rendering: &Rendering<'_>, environm
         "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": config + "\n"},
         "vm_config": vm,
     })
-}
-
-fn ai_log(gateway: &Gateway) -> Value {
-    let prompts = gateway.log.prompts;
-    match prompts {
-        Prompts::Off => json!({}),
-        Prompts::Truncated => json!({"prompts": prompts.as_str(), "max_chars": gateway.log.max_chars}),
-        Prompts::Full => json!({"prompts": prompts.as_str()}),
-    }
 }
 
 fn model_router(gateway: &Gateway, clusters: &[Vec<String>]) -> Value {

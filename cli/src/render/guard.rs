@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use sluice_core::config::SecretSource;
 
-use super::clusters::{Cluster, UNBOUNDED, tls_context};
+use super::clusters::{self, Cluster};
 use super::filters::header;
 use super::names::digest;
 use super::when::when;
-use super::{Rendering, millis, seconds};
-use crate::gateway::{Check, Finder, Gateway, Guard, Host, Scheme, Service};
+use super::{Rendering, millis};
+use crate::gateway::{Check, Finder, Gateway, Guard, Service};
 
 /// The plugin's own JSON; `null` without a guard. `clusters` are those of [`clusters`].
 pub(super) fn content_guard(gateway: &Gateway, clusters: &[Cluster]) -> Value {
@@ -99,37 +99,16 @@ pub(super) fn clusters(gateway: &Gateway, rendering: &Rendering<'_>) -> Vec<Clus
 }
 
 /// Another content, another name: a live change cuts no call off.
-fn cluster(check: &str, service: &Service, connect: Duration, rendering: &Rendering<'_>) -> Cluster {
-    let host = &service.endpoint.host;
-    let address = json!({"address": host.to_string(), "port_value": service.endpoint.port});
-    let mut body = match host {
-        Host::Name(_) => json!({"type": "STRICT_DNS", "dns_lookup_family": "V4_PREFERRED"}),
-        Host::V4(_) | Host::V6(_) => json!({"type": "STATIC"}),
-    };
-    if let Value::Object(body) = &mut body {
-        body.insert("connect_timeout".into(), seconds(service.timeout.min(connect)).into());
-        let bounds = json!({"thresholds": [{
-            "max_connections": UNBOUNDED, "max_pending_requests": UNBOUNDED, "max_requests": UNBOUNDED,
-        }]});
-        body.insert("circuit_breakers".into(), bounds);
-        if service.scheme == Scheme::Https {
-            let context = tls_context(&[host], &["http/1.1"], rendering);
-            let socket = json!({"name": "envoy.transport_sockets.tls", "typed_config": context});
-            body.insert("transport_socket".into(), socket);
-        }
-    }
-    let endpoints = json!([{"lb_endpoints": [{"endpoint": {"address": {"socket_address": address}}}]}]);
-    let name = format!("guard.{check}.{}", digest(&format!("{body}{endpoints}")));
-    let mut resource = json!({
-        "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
-        "#": format!("Where check {check:?} asks."),
-        "name": name,
-        "load_assignment": {"cluster_name": name, "endpoints": endpoints},
-    });
-    if let (Value::Object(resource), Value::Object(body)) = (&mut resource, body) {
-        resource.extend(body);
-    }
-    Cluster { name, resource, secret: false }
+fn cluster(check: &str, asked: &Service, connect: Duration, rendering: &Rendering<'_>) -> Cluster {
+    let body = clusters::service(
+        asked.scheme,
+        &asked.endpoint,
+        asked.timeout.min(connect),
+        clusters::UNBOUNDED,
+        rendering,
+    );
+    let name = format!("guard.{check}.{}", digest(&body.to_string()));
+    clusters::named(name, &format!("Where check {check:?} asks."), body)
 }
 
 /// Environment variables that hold secrets of services.

@@ -74,7 +74,8 @@ fn amount(amount: &Amount) -> Value {
     }
 }
 
-fn price(price: &Price) -> Value {
+/// A price as every plugin reads it.
+pub(super) fn price(price: &Price) -> Value {
     let cached = price.cached.unwrap_or(price.input);
     json!({
         "match": price.models,
@@ -84,6 +85,6 @@ fn price(price: &Price) -> Value {
 
 /// As JSON writes the number. All that gateway.yaml takes have at most 16 digits, which a double keeps to the last
 /// place that is counted.
-fn number(decimal: Decimal) -> Value {
+pub(super) fn number(decimal: Decimal) -> Value {
     decimal.to_string().parse::<serde_json::Number>().map_or(Value::Null, Value::Number)
 }

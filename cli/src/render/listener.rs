@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sluice_core::openai::error::{Code, ERROR_HEADER};
 
 use super::filters::{NO_FILTER, OPTIONAL, Plugin, Stage, WASM_FILTER};
-use super::{Rendering, routes, seconds};
+use super::{Rendering, routes, seconds, tracing};
 use crate::gateway::Gateway;
 
 /// What Envoy buffers beyond the largest body, in bytes: the filters answer 413 first, in OpenAI's shape.
@@ -15,9 +15,12 @@ const HEADROOM: u64 = 1 << 20;
 const LOG_LINE: &str = concat!(
     r#"{"time":"%START_TIME%","client":"%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%","protocol":"%PROTOCOL%","#,
     r#""status":%RESPONSE_CODE%,"flags":"%RESPONSE_FLAGS%","details":"%RESPONSE_CODE_DETAILS%","#,
-    r#""bytes_in":%BYTES_RECEIVED%,"bytes_out":%BYTES_SENT%,"ai_log":AI_LOG}"#,
+    r#""bytes_in":%BYTES_RECEIVED%,"bytes_out":%BYTES_SENT%,TRACE"ai_log":AI_LOG}"#,
     "\n",
 );
+
+/// What leads from a line to its trace.
+const TRACE_ID: &str = r#""trace_id":"%TRACE_ID%","#;
 
 /// The listener, reading routes and filters from files of their own.
 pub(super) fn listener(gateway: &Gateway, plugins: &[Plugin], rendering: &Rendering<'_>) -> Value {
@@ -67,7 +70,7 @@ pub(super) fn listener(gateway: &Gateway, plugins: &[Plugin], rendering: &Render
 fn connection_manager(gateway: &Gateway, plugins: &[Plugin], rendering: &Rendering<'_>) -> Value {
     let mut filters: Vec<Value> = discovered(plugins, Stage::Gateway, rendering);
     filters.push(router(plugins, rendering));
-    json!({
+    let mut manager = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "gateway",
         "codec_type": "AUTO",
@@ -86,9 +89,13 @@ fn connection_manager(gateway: &Gateway, plugins: &[Plugin], rendering: &Renderi
             "config_source": source(rendering, "routes.yaml"),
         },
         "local_reply_config": {"mappers": error_mappers(gateway)},
-        "access_log": access_logs(rendering),
+        "access_log": access_logs(gateway, rendering),
         "http_filters": filters,
-    })
+    });
+    if let (Some(settings), Value::Object(manager)) = (&gateway.tracing, &mut manager) {
+        manager.insert("tracing".into(), tracing::tracing(settings));
+    }
+    manager
 }
 
 fn router(plugins: &[Plugin], rendering: &Rendering<'_>) -> Value {
@@ -187,7 +194,8 @@ fn cel(expression: &str) -> Value {
 }
 
 /// Two loggers on one sink: text formats know no "record, or else null".
-fn access_logs(rendering: &Rendering<'_>) -> Vec<Value> {
+fn access_logs(gateway: &Gateway, rendering: &Rendering<'_>) -> Vec<Value> {
+    let line = LOG_LINE.replace("TRACE", if gateway.tracing.is_some() { TRACE_ID } else { "" });
     let record = [
         ("'wasm.ai_log' in filter_state", "%FILTER_STATE(wasm.ai_log:PLAIN)%"),
         ("!('wasm.ai_log' in filter_state)", "null"),
@@ -195,7 +203,7 @@ fn access_logs(rendering: &Rendering<'_>) -> Vec<Value> {
     record
         .into_iter()
         .map(|(when, ai_log)| {
-            let format = json!({"text_format_source": {"inline_string": LOG_LINE.replace("AI_LOG", ai_log)}});
+            let format = json!({"text_format_source": {"inline_string": line.replace("AI_LOG", ai_log)}});
             let (name, config) = match rendering.access_log {
                 Some(path) => (
                     "envoy.access_loggers.file",

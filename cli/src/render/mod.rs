@@ -20,10 +20,12 @@ mod guard;
 mod limits;
 mod listener;
 mod names;
+mod record;
 mod redis;
 mod routes;
 mod stats;
 mod text;
+mod tracing;
 mod when;
 mod yaml;
 
@@ -63,6 +65,8 @@ pub struct Rendered {
     pub bootstrap: Value,
     /// The listener for clients.
     pub listener: Value,
+    /// Whether `listener` holds a secret.
+    pub listener_is_secret: bool,
     /// The listener in front of Redis.
     pub bridge: Option<Bridge>,
     /// The filter of the listener for operators.
@@ -92,11 +96,13 @@ pub fn render(gateway: &Gateway, rendering: &Rendering<'_>) -> Rendered {
     let plugins = filters::plugins(gateway, &of_rules, &services);
     clusters.extend(services);
     clusters.extend(redis::clusters(gateway, rendering));
+    clusters.extend(tracing::cluster(gateway, rendering));
     clusters.sort_by(|a, b| a.name.cmp(&b.name));
     clusters.dedup_by(|a, b| a.name == b.name);
     Rendered {
         bootstrap: bootstrap(gateway, rendering),
         listener: listener::listener(gateway, &plugins, rendering),
+        listener_is_secret: tracing::has_secrets_in_it(gateway),
         bridge: redis::bridge(gateway),
         operator: cache::operator(gateway),
         routes: routes::routes(gateway),
@@ -139,7 +145,7 @@ impl Rendered {
         let operator = operator.map(|plugin| cache::listener(plugin, rendering, &self.environment));
         let inner = bridge.into_iter().chain(operator);
         let listeners: Vec<Value> = inner.chain([self.listener.clone()]).collect();
-        File::discovery("listeners.yaml", &listeners, false)
+        File::discovery("listeners.yaml", &listeners, self.listener_is_secret)
     }
 
     /// How many listeners `listeners.yaml` holds.
@@ -184,6 +190,8 @@ fn bootstrap(gateway: &Gateway, rendering: &Rendering<'_>) -> Value {
         }],
         "#3": "Labels stand in the names of the filters' metrics.",
         "stats_config": stats::config(),
+        "#4": "Spans go in batches, where there is tracing.",
+        "layered_runtime": tracing::runtime(),
         "dynamic_resources": {
             "cds_config": listener::source(rendering, "clusters.yaml"),
             "lds_config": listener::source(rendering, "listeners.yaml"),

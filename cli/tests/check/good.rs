@@ -67,6 +67,23 @@ fn every_field_is_read() {
 }
 
 #[test]
+fn metrics_are_bounded_and_spans_go_nowhere_unless_told() {
+    let gateway = good(LEAST);
+    assert_eq!((gateway.metrics.max_models, gateway.metrics.max_label_sets), (100, 1000));
+    assert_eq!(gateway.tracing, None);
+    let gateway = good(WHOLE);
+    assert_eq!((gateway.metrics.max_models, gateway.metrics.max_label_sets), (500, 20_000));
+    let tracing = gateway.tracing.unwrap();
+    assert_eq!(tracing.endpoint.authority(tracing.scheme), "collector.internal:4318");
+    assert_eq!((tracing.path.as_str(), tracing.sample.to_string().as_str()), ("/v1/traces", "12.5"));
+    assert_eq!((tracing.service.as_str(), tracing.timeout.as_secs()), ("edge", 2));
+    assert_eq!(tracing.headers.keys().collect::<Vec<_>>(), ["authorization", "x-tenant"]);
+    let least = good(&format!("{LEAST}\ntracing: {{url: http://a/v1/traces}}")).tracing.unwrap();
+    assert_eq!((least.sample.to_string().as_str(), least.service.as_str()), ("100", "sluice"));
+    assert_eq!((least.timeout, least.headers.len()), (Duration::from_secs(1), 0));
+}
+
+#[test]
 fn the_annotated_example_has_no_mistake() {
     let gateway = good(EXAMPLE);
     assert_eq!((gateway.providers.len(), gateway.models.len()), (3, 3));

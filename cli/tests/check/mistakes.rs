@@ -7,13 +7,14 @@
 use super::checked;
 
 /// The tables by name.
-const TABLES: [(&str, &str); 6] = [
+const TABLES: [(&str, &str); 7] = [
     ("mistakes.txt", include_str!("mistakes.txt")),
     ("consumers.txt", include_str!("consumers.txt")),
     ("limits.txt", include_str!("limits.txt")),
     ("redis.txt", include_str!("redis.txt")),
     ("cache.txt", include_str!("cache.txt")),
     ("guard.txt", include_str!("guard.txt")),
+    ("tracing.txt", include_str!("tracing.txt")),
 ];
 const PROVIDERS: &str = "providers: {a: {url: http://a/v1}}\n";
 const MODELS: &str = "models: [{match: \"*\", targets: [{provider: a}]}]\n";

@@ -135,6 +135,17 @@ const SECTIONS: &[&str] = &[
     "unknown: 1",
     "log: {prompts: all}",
     "tls: {cert: a}",
+    "metrics: 100",
+    "metrics: {max_models: 0}",
+    "metrics: {max_label_sets: 1000001}",
+    "metrics: {models: 1}",
+    "tracing: {}",
+    "tracing: http://a/v1/traces",
+    "tracing: {url: grpc://a:4317}",
+    "tracing: {url: http://a/v1/traces, sample: 101}",
+    "tracing: {url: http://a/v1/traces, headers: {host: a}}",
+    "tracing: {url: http://a/v1/traces, timeout: 1}",
+    "tracing: {url: http://a/v1/traces, sampling: 1}",
 ];
 
 #[test]

@@ -57,7 +57,7 @@ impl<'a> Rest<'a> {
 
 /// Reads the service.
 pub(super) fn read(at: &Cursor<'_>, rest: Rest<'_>, sources: &Sources<'_>) -> Option<Service> {
-    let address = at.text(&format!("a URL such as {EXAMPLE}")).map(|text| url::call(text, EXAMPLE));
+    let address = at.text(&format!("a URL such as {EXAMPLE}")).map(|text| url::call(text, EXAMPLE, "key"));
     let address = address.and_then(|read| read.map_err(|why| at.refuse::<()>(why)).ok());
     let protocol = rest.protocol.map_or(Some(Contract::default()), |at| at.choice(&Contract::NAMES));
     let timeout = rest.timeout.map_or(Some(TIMEOUT), |at| at.duration(TIMEOUTS));

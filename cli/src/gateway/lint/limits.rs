@@ -172,14 +172,12 @@ fn is_free(price: &Price) -> bool {
     all.into_iter().flatten().all(|price| price.units() == 0)
 }
 
-/// Prices that nothing asks for, or that come to nothing.
+/// Prices that come to nothing, or that no model gets.
 fn prices(root: &Cursor<'_>, gateway: &Gateway) {
     let Some(section) = root.field("prices").filter(|_| !gateway.prices.is_empty()) else {
         return;
     };
-    if !gateway.limits.iter().any(Limit::is_cost) {
-        section.warn("are not used, as no limit is on cost_usd; add one or remove them");
-    } else if gateway.prices.iter().all(is_free) {
+    if gateway.limits.iter().any(Limit::is_cost) && gateway.prices.iter().all(is_free) {
         section.warn("are all 0, so no limit on cost_usd is ever reached; write what tokens cost");
     }
     let mut earlier: Vec<&str> = Vec::new();

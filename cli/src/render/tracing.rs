@@ -1,0 +1,177 @@
+//! Tracing: what Envoy's tracer tells of a request and of its attempts, and the cluster of the collector.
+//!
+//! A request is a span of kind server, each attempt at a provider one of kind client below it. Envoy applies the same
+//! tags to both; only of a request that has ended is there a `request.duration`, by which they are told apart. Were
+//! the tags of the request on its attempts as well, its tokens would be counted once more with each. What a tag names
+//! and is not known, Envoy leaves out.
+//!
+//! Names: <https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/>
+
+use serde_json::{Value, json};
+use sluice_core::config::SecretSource;
+use sluice_core::context::{self, Fact};
+
+use super::clusters::{Cluster, named, service};
+use super::limits::number;
+use super::{Rendering, seconds};
+use crate::gateway::{Gateway, Secret, Tracing};
+
+/// Where spans go.
+const CLUSTER: &str = "sluice.traces";
+/// Most exports under way, and as many that wait: what a collector that hangs can make Envoy hold.
+const EXPORTS: u32 = 16;
+/// Spans that make a worker export before its time is up.
+const BATCH: u32 = 128;
+/// Longest time that a span waits for others, in milliseconds.
+const FLUSH_MS: u32 = 1000;
+
+/// What the whole request is, by attribute.
+const OF_REQUEST: [(&str, Fact); 14] = [
+    ("gen_ai.operation.name", context::OPERATION),
+    ("gen_ai.provider.name", context::PROVIDER),
+    ("gen_ai.request.model", context::MODEL),
+    ("gen_ai.response.model", context::RESPONSE_MODEL),
+    ("gen_ai.response.finish_reasons", context::FINISH_REASON),
+    ("gen_ai.usage.input_tokens", context::INPUT_TOKENS),
+    ("gen_ai.usage.output_tokens", context::OUTPUT_TOKENS),
+    ("gen_ai.usage.cache_read.input_tokens", context::CACHED_TOKENS),
+    ("gen_ai.usage.reasoning.output_tokens", context::REASONING_TOKENS),
+    ("sluice.consumer", context::CONSUMER),
+    ("sluice.rule", context::RULE),
+    ("sluice.target", context::TARGET),
+    ("sluice.cache", context::CACHE),
+    ("sluice.limit", context::LIMIT),
+];
+
+/// What one attempt is, by attribute.
+const OF_ATTEMPT: [(&str, Fact); 3] = [
+    ("sluice.attempt.provider", context::PROVIDER),
+    ("sluice.attempt.model", context::PROVIDER_MODEL),
+    ("sluice.attempt.key", context::PROVIDER_KEY),
+];
+
+/// The connection manager's part.
+pub(super) fn tracing(tracing: &Tracing) -> Value {
+    json!({
+        "provider": {"name": "envoy.tracers.opentelemetry", "typed_config": tracer(tracing)},
+        "random_sampling": {"value": number(tracing.sample)},
+        "#": "A traceparent says whether a trace goes on; x-client-trace-id does not begin one.",
+        "client_sampling": {"value": 0},
+        "#1": "A path and its query are the client's own words.",
+        "max_path_tag_length": 0,
+        "spawn_upstream_span": true,
+        "operation": format!(
+            "%CEL({known} ? {operation} : request.method)%%CEL({asked} ? ' ' : '')%{model}",
+            known = is_known(context::OPERATION),
+            operation = fact(context::OPERATION),
+            asked = is_known(context::MODEL),
+            model = text(context::MODEL),
+        ),
+        "upstream_operation": format!(
+            "%CEL({known} ? {provider} : 'attempt')%%CEL({asked} ? ' ' : '')%{model}",
+            known = is_known(context::PROVIDER),
+            provider = fact(context::PROVIDER),
+            asked = is_known(context::PROVIDER_MODEL),
+            model = text(context::PROVIDER_MODEL),
+        ),
+        "custom_tags": tags(),
+    })
+}
+
+fn tracer(tracing: &Tracing) -> Value {
+    let authority = tracing.endpoint.authority(tracing.scheme);
+    let uri = format!("{}://{authority}{}", tracing.scheme.as_str(), tracing.path);
+    let header = |(name, value): (&String, &Secret)| {
+        json!({
+            "header": {"key": name, "value": header_value(value.source())},
+            "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+        })
+    };
+    json!({
+        "@type": "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig",
+        "service_name": tracing.service,
+        "http_service": {
+            "http_uri": {"uri": uri, "cluster": CLUSTER, "timeout": seconds(tracing.timeout)},
+            "request_headers_to_add": tracing.headers.iter().map(header).collect::<Vec<_>>(),
+        },
+    })
+}
+
+/// As Envoy's formatter reads it: a variable of its environment, or text in which `%` is doubled.
+fn header_value(value: &SecretSource) -> String {
+    match value {
+        SecretSource::Env(name) => format!("%ENVIRONMENT({name})%"),
+        SecretSource::Value(value) => value.replace('%', "%%"),
+    }
+}
+
+fn tags() -> Vec<Value> {
+    let tag = |name: &str, value: String| json!({"tag": name, "value": value});
+    let whole = OF_REQUEST.iter().map(|(name, known)| tag(name, of_request(&fact(*known))));
+    let attempts = OF_ATTEMPT.iter().map(|(name, known)| tag(name, of_attempt(&fact(*known))));
+    let others = [
+        tag("error.type", of_request(&error_type())),
+        tag("sluice.attempts", of_request("upstream.request_attempt_count")),
+        tag("sluice.tried", of_request(&fact(context::TRIED))),
+    ];
+    whole.chain(others).chain(attempts).collect()
+}
+
+/// The gateway's own code, else the status of a failure, else how a stream broke.
+fn error_type() -> String {
+    let (error, end) = (fact(context::ERROR), fact(context::STREAM_END));
+    format!(
+        "{failed} ? {error} : response.code >= 400 ? response.code : {ended} && {end} != b'complete' ? {end} : \
+         response.flags != 0 ? response.code_details : ''",
+        failed = is_known(context::ERROR),
+        ended = is_known(context::STREAM_END),
+    )
+}
+
+fn of_request(expression: &str) -> String {
+    format!("%CEL(has(request.duration) ? ({expression}) : '')%")
+}
+
+fn of_attempt(expression: &str) -> String {
+    format!("%CEL(has(request.duration) ? '' : ({expression}))%")
+}
+
+/// The fact in an expression.
+fn fact(fact: Fact) -> String {
+    format!("filter_state['wasm.{}']", fact.0)
+}
+
+fn is_known(fact: Fact) -> String {
+    format!("'wasm.{}' in filter_state", fact.0)
+}
+
+/// The fact in a format.
+fn text(fact: Fact) -> String {
+    format!("%FILTER_STATE(wasm.{}:PLAIN)%", fact.0)
+}
+
+/// The collector's cluster. Its name never changes: no request has a part in it.
+pub(super) fn cluster(gateway: &Gateway, rendering: &Rendering<'_>) -> Option<Cluster> {
+    let tracing = gateway.tracing.as_ref()?;
+    let connect = tracing.timeout.min(gateway.timeouts.connect);
+    let body = service(tracing.scheme, &tracing.endpoint, connect, EXPORTS, rendering);
+    Some(named(CLUSTER.into(), "Where spans go.", body))
+}
+
+/// Whether the listener holds a secret.
+pub(super) fn has_secrets_in_it(gateway: &Gateway) -> bool {
+    let mut headers = gateway.tracing.iter().flat_map(|tracing| tracing.headers.values());
+    headers.any(|value| matches!(value.source(), SecretSource::Value(_)))
+}
+
+/// `layered_runtime` of the bootstrap: spans go in batches. The same without tracing, which can so be added while
+/// Envoy runs.
+pub(super) fn runtime() -> Value {
+    json!({"layers": [
+        {"name": "sluice", "static_layer": {
+            "tracing.opentelemetry.min_flush_spans": BATCH,
+            "tracing.opentelemetry.flush_interval_ms": FLUSH_MS,
+        }},
+        {"name": "admin", "admin_layer": {}},
+    ]})
+}
