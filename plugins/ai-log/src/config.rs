@@ -1,6 +1,7 @@
 //! What the record holds beyond the usual, and how many series the metrics may make.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
@@ -125,7 +126,8 @@ fn headers(names: &[String]) -> Result<Vec<Rc<str>>, String> {
         name if is_header(name) => Ok(name.into()),
         _ => Err(format!("headers[{index}]: must be the name of a header in lower case")),
     };
-    names.iter().enumerate().map(check).collect()
+    let once: Result<BTreeSet<Rc<str>>, String> = names.iter().enumerate().map(check).collect();
+    Ok(once?.into_iter().collect())
 }
 
 /// Whether it is a token of RFC 9110 section 5.6.2, in lower case.

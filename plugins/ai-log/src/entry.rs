@@ -161,6 +161,11 @@ impl Entry {
         self.limit.as_deref()?.strip_prefix("refused:")
     }
 
+    /// Whether the limits have let it pass.
+    pub(crate) fn is_admitted(&self) -> bool {
+        self.limit.as_deref().is_some_and(|limit| limit.starts_with("admitted"))
+    }
+
     /// Whether it was answered well.
     pub(crate) const fn is_success(&self) -> bool {
         self.status >= 200 && self.status < 300

@@ -68,7 +68,9 @@ fn usage(series: &mut Series<'_>, entry: &Entry) {
 fn decisions(series: &mut Series<'_>, entry: &Entry) {
     if let Some(limit) = entry.refused_by() {
         series.count("ai_log_limit_refusals_total", &[(Label::Limit, limit)], 1);
-    } else if let Some(fill) = entry.fill.as_ref().filter(|fill| fill.percent >= NEARLY) {
+    } else if let Some(fill) =
+        entry.fill.as_ref().filter(|fill| fill.percent >= NEARLY && entry.is_admitted())
+    {
         series.count("ai_log_limits_nearly_used_total", &[(Label::Limit, &fill.limit)], 1);
     }
     if let Some(cache) = &entry.cache {
