@@ -40,6 +40,8 @@ pub(crate) struct Entry {
     pub(crate) cache: Option<String>,
     /// What the cache knows the question by.
     pub(crate) cache_key: Option<String>,
+    /// Length of the answer, where it is fit to be kept.
+    pub(crate) cache_bytes: Option<u64>,
     /// What the checks found.
     pub(crate) findings: Vec<Finding>,
     /// The attempts.
@@ -135,6 +137,7 @@ impl Entry {
             operation: operation.or(asked.as_ref().map(Asked::operation)),
             caller: Caller::read(host),
             fill: limit.as_ref().and_then(|_| Fill::parse(&context::LIMIT_FILL.get(host)?)),
+            cache_bytes: cache.as_ref().and_then(|_| context::CACHE_BYTES.number(host)),
             cache_key: cache.as_ref().and_then(|_| context::CACHE_KEY.get(host)),
             findings: Finding::list(context::GUARD.get(host).as_deref()),
             times: Times::read(host, asked.as_ref(), &attempts, end, limit.is_some()),

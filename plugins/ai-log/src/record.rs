@@ -80,6 +80,7 @@ fn decisions(record: &mut Object, entry: &Entry) {
     }
     record.word("cache", entry.cache.as_deref());
     record.word("cache_key", entry.cache_key.as_deref());
+    record.number("cache_bytes", entry.cache_bytes);
     record.list("guard", &entry.findings, |object, finding: &Finding| finding.write(object));
     record.list("attempts", &entry.attempts.list, |object, attempt: &Attempt| attempt.write(object));
 }

@@ -134,6 +134,7 @@ impl ResponseCache {
         match recording.end(&fetch.question, host.now_ms(), self.config.ttl_ms) {
             Ok(entry) => {
                 fetch.answer = Some(Rc::clone(&entry));
+                context::CACHE_BYTES.set(host, &entry.body.len().to_string());
                 self.land(host, &entry);
             }
             Err(why) => self.give_up(host, why),

@@ -9,7 +9,7 @@
 //!          `ai.operation`, `ai.model`, `ai.base_model`, `ai.consumer`, `ai.tier`, `ai.rule`, `ai.target`. Of the answer
 //!          `:status`, `cache-control` and the body; when it is over, facts `ai.guard` and `ai.error`.
 //! Writes   `x-ai-cache` of the answer; removes usage from streams that did not ask for it, as it has `provider-adapter`
-//!          leave it in. Facts `ai.cache`, `ai.cache_key` and `ai.recorder`; of a hit `ai.meter`, `ai.usage.*`, `ai.finish_reason`,
+//!          leave it in. Facts `ai.cache`, `ai.cache_key`, `ai.cache_bytes` and `ai.recorder`; of a hit `ai.meter`, `ai.usage.*`, `ai.finish_reason`,
 //!          `ai.response_model`. Shared data `rc.…`, or keys `sluice:cache:…` of Redis.
 //! Replies  200 with a kept answer, `age` in seconds; on the operators' listener 200 to `GET` and `DELETE /cache`,
 //!          404 `not_found`, 502 `upstream_error`.

@@ -66,6 +66,8 @@ facts! {
     /// First 16 hex digits of the digest of what was asked, as far as it changes the answer: equal questions have equal
     /// ones, whoever asks. Absent where the cache does not look at the request. Written by `response-cache`.
     CACHE_KEY = "ai.cache_key";
+    /// Bytes of a whole answer that is fit to be kept; absent of any other. Written by `response-cache`.
+    CACHE_BYTES = "ai.cache_bytes";
     /// Name of the filter that keeps the answer as the provider gave it and frees the client's copy of usage that was
     /// not asked for; `provider-adapter` then leaves usage in. Absent when nobody keeps it. Written by `response-cache`.
     RECORDER = "ai.recorder";

@@ -44,6 +44,8 @@ fn only_whole_good_answers_are_kept() {
             assert_eq!(client.label().as_deref(), Some("miss"), "{what}");
             assert_eq!(client.got == body.as_bytes(), !is_stream, "{what}: usage is taken out of streams");
             assert!(!is_stream || !String::from_utf8_lossy(&client.got).contains("usage"), "{what}");
+            let fit = client.fact(context::CACHE_BYTES);
+            assert_eq!(fit, kept.then(|| body.len().to_string()), "{what}");
             bed.done(&mut client);
             assert_eq!(bed.ask(&asked).hit().is_some(), kept, "{what}");
             assert_eq!(bed.count("stored"), u64::from(kept), "{what}");
