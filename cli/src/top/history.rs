@@ -9,6 +9,8 @@ use super::view::View;
 /// its histograms every five.
 /// <https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/config/bootstrap/v3/bootstrap.proto#envoy-v3-api-field-config-bootstrap-v3-bootstrap-stats-flush-interval>
 const WINDOW: f64 = 10.0;
+/// A look may be late by a little.
+const SLACK: f64 = 0.5;
 /// Most snapshots kept, whatever their times say.
 const MAX_KEPT: usize = 16;
 /// Points of the curves: more than a terminal has columns.
@@ -56,7 +58,7 @@ impl History {
 
     fn forget(&mut self) {
         let newest = self.kept.back().map_or(0.0, |snapshot| snapshot.at);
-        let is_enough = |next: &Snapshot| newest - next.at >= WINDOW;
+        let is_enough = |next: &Snapshot| newest - next.at >= WINDOW - SLACK;
         while self.kept.len() > MAX_KEPT || self.kept.len() > 2 && self.kept.get(1).is_some_and(is_enough) {
             self.kept.pop_front();
         }

@@ -28,14 +28,12 @@ pub fn count(number: impl Into<Option<f64>>) -> String {
 
 /// Three digits where there are three.
 fn digits(number: f64) -> String {
-    let whole = number.round();
-    if (number - whole).abs() < 0.005 || number >= 99.95 {
-        format!("{whole}")
-    } else if number < 0.095 {
-        format!("{number:.2}")
-    } else {
-        format!("{number:.1}")
-    }
+    let steps = match number {
+        number if number >= 99.95 => 1.0,
+        number if number >= 0.095 => 10.0,
+        _ => 100.0,
+    };
+    format!("{}", (number * steps).round() / steps)
 }
 
 /// A share: `0%`, `0.4%`, `12%`.

@@ -12,8 +12,10 @@ use super::number::{count, curve};
 use super::view::View;
 use super::words::{self, Entry, Pane};
 
-/// Columns from which everything stands side by side.
+/// Columns from which times in all stand beside those of late.
 const WIDE: u16 = 110;
+/// Columns from which there are three columns of panes.
+const WIDER: u16 = 132;
 
 /// What the keys do.
 const HELP: &str = "\
@@ -168,7 +170,7 @@ impl Screen<'_> {
 
     fn panes(&self, frame: &mut Frame<'_>, area: Rect, view: &View) {
         let panes = words::panes(view);
-        let number = if area.width >= WIDE { 3 } else { 2 };
+        let number = if area.width >= WIDER { 3 } else { 2 };
         let columns = Layout::horizontal(vec![Constraint::Fill(1); number]).spacing(2).split(area);
         let share = panes.len().div_ceil(number);
         for (column, panes) in columns.iter().zip(panes.chunks(share)) {

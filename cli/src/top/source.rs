@@ -31,10 +31,18 @@ impl Source {
     /// Nobody answers there, or somebody else.
     pub(super) fn snapshot(&self) -> Result<Snapshot, String> {
         let url = self.url();
-        let page =
-            self.admin.text(PAGE, MAX_PAGE).map_err(|error| format!("no answer from {url}: {error}"))?;
+        let page = self.admin.text(PAGE, MAX_PAGE);
+        let page = page.map_err(|error| format!("no answer from {url}: {}", why(error)))?;
         Snapshot::read(&page, self.began.elapsed().as_secs_f64())
             .map_err(|error| format!("{url} is not Envoy's admin interface: /stats/prometheus, {error}"))
+    }
+}
+
+/// `connection refused`, without the system's numbers.
+fn why(error: ureq::Error) -> String {
+    match error {
+        ureq::Error::Io(error) => error.kind().to_string(),
+        error => error.to_string(),
     }
 }
 

@@ -100,7 +100,9 @@ impl View {
         let of = |pick: fn(&Happened) -> f64| {
             let count = |result: &str| {
                 let all = self.happened(Event::Cache).into_iter();
-                all.filter(|one| one.labels.first().is_some_and(|own| own == result)).map(pick).sum::<f64>()
+                all.filter(|one| one.labels.first().is_some_and(|own| own == result))
+                    .map(pick)
+                    .fold(0.0, |sum, one| sum + one)
             };
             percent(count("hit"), count("hit") + count("miss"))
         };

@@ -97,10 +97,11 @@ pub(super) fn panes(view: &View) -> [Pane; 6] {
         Pane { title: "errors", entries: bad(Event::Error, |one| words(one, " ")) },
         Pane { title: "fallbacks", entries: bad(Event::Fallback, fallback) },
         Pane {
-            title: "keys",
+            title: "health",
             entries: [
-                bad(Event::Exhausted, |one| format!("{} all keys rest", words(one, " "))),
-                bad(Event::Rest, |one| format!("{} (key rests)", words(one, " "))),
+                bad(Event::Breaker, breaker),
+                bad(Event::Exhausted, |one| format!("{}: all keys rest", words(one, " "))),
+                bad(Event::Rest, |one| format!("{}: a key rests", words(one, " "))),
             ]
             .concat(),
         },
@@ -113,14 +114,7 @@ pub(super) fn panes(view: &View) -> [Pane; 6] {
             .concat(),
         },
         Pane { title: "cache", entries: cache(view) },
-        Pane {
-            title: "guard, services",
-            entries: [
-                bad(Event::Breaker, breaker),
-                entries(view, Event::Finding, false, |one| words(one, " ")),
-            ]
-            .concat(),
-        },
+        Pane { title: "guard", entries: entries(view, Event::Finding, false, |one| words(one, " ")) },
     ]
 }
 

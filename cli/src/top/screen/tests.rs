@@ -57,8 +57,8 @@ fn a_terminal_of_80_columns_and_24_lines_shows_everything() {
 #[test]
 fn a_larger_one_shows_more() {
     let (view, controls) = (view(), Controls { by: By::Route, sort: Column::Cost, ..Controls::default() });
-    let drawn = text(&drawn(&screen(Some(&view), &controls), 130, 36));
-    assert_is(&drawn, "130x36.txt", include_str!("../testdata/130x36.txt"));
+    let drawn = text(&drawn(&screen(Some(&view), &controls), 140, 36));
+    assert_is(&drawn, "140x36.txt", include_str!("../testdata/140x36.txt"));
 }
 
 #[test]
