@@ -29,6 +29,7 @@ pub mod limits;
 pub mod moderation;
 pub mod ports;
 pub mod process;
+pub mod prometheus;
 pub mod redis;
 pub mod script;
 pub mod sse;
