@@ -83,9 +83,10 @@ fn running(
     model: Option<&str>,
 ) -> Option<Attempt> {
     let started_ms = context::ATTEMPT_START.number(host)?;
+    let answered = outcome.is_answered();
     // Where this attempt answered, or began later than that, the end is an earlier attempt's.
-    let stale = |ended_ms: &u64| outcome.is_answered() || *ended_ms < started_ms;
-    let ended_ms = context::ATTEMPT_ENDED.number(host).filter(|ended_ms| !stale(ended_ms));
+    let ended_ms = if answered { None } else { context::ATTEMPT_ENDED.number(host) };
+    let ended_ms = ended_ms.filter(|ended_ms| *ended_ms >= started_ms);
     let broke = ended_ms.and_then(|_| context::ATTEMPT_BROKE.get(host));
     let ms = ended_ms.unwrap_or_else(|| host.now_ms()).saturating_sub(started_ms);
     // What is metered is a success, whatever became of it on its way to the client.
@@ -94,7 +95,7 @@ fn running(
         provider: provider.unwrap_or_default().to_owned(),
         model: model.map(str::to_owned),
         key: context::PROVIDER_KEY.get(host),
-        status: if outcome.is_answered() { outcome.status } else { withheld },
+        status: if answered { outcome.status } else { withheld },
         verdict: outcome.verdict(broke.as_deref()).to_owned(),
         ms,
     })

@@ -65,7 +65,7 @@ pub(crate) struct Entry {
 }
 
 /// Who asked.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Caller {
     /// By name.
     pub(crate) consumer: Option<String>,
@@ -177,8 +177,11 @@ impl Entry {
 
 impl Caller {
     fn read(host: &dyn Host) -> Self {
+        let Some(consumer) = context::CONSUMER.get(host) else {
+            return Self::default(); // nobody is known by a key alone
+        };
         Self {
-            consumer: context::CONSUMER.get(host),
+            consumer: Some(consumer),
             tier: context::TIER.get(host),
             key_id: context::KEY_ID.get(host),
             metadata: context::METADATA.get(host).and_then(|metadata| object(&metadata)),

@@ -459,7 +459,7 @@ fn metadata_that_is_no_object_is_left_out() {
         (r#"{},"status":200"#, Value::Null),
     ] {
         let (mut filter, mut host) = begin(CHAT);
-        context::METADATA.set(&mut host, metadata);
+        set(&mut host, &[(context::CONSUMER, "bob"), (context::METADATA, metadata)]);
         assert_eq!(parsed(&mut filter, &mut host)["metadata"], want, "{metadata}");
     }
 }
