@@ -356,11 +356,13 @@ fn tracing_goes_to_a_cluster_of_its_own() {
     let rendered = rendered(&format!("{TRACING}}}"));
     let tracing = &manager(&rendered)["tracing"];
     assert_eq!(
-        (&tracing["random_sampling"], &tracing["client_sampling"], &tracing["max_path_tag_length"]),
-        (&json!({"value": 12.5}), &json!({"value": 0}), &json!(0))
+        (&tracing["random_sampling"], &tracing["max_path_tag_length"]),
+        (&json!({"value": 100}), &json!(0))
     );
     let tracer = &tracing["provider"]["typed_config"];
     assert_eq!(tracer["service_name"], "edge");
+    let sampler = &tracer["sampler"]["typed_config"]["wrapped_sampler"]["typed_config"];
+    assert_eq!(sampler["sampling_percentage"], json!({"numerator": 1250, "denominator": "TEN_THOUSAND"}));
     let uri =
         json!({"uri": "https://collector:4318/v1/traces?a=b", "cluster": "sluice.traces", "timeout": "2s"});
     assert_eq!(tracer["http_service"]["http_uri"], uri);

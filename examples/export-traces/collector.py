@@ -47,7 +47,7 @@ def take(spans):
         print(waiting[-1], flush=True)
 
 def text(one, indent):
-    told = {name: value for name, value in one["told"].items() if name.startswith(("gen_ai.", "sluice.", "error."))}
+    told = {name: value for name, value in one["told"].items() if name.startswith(("gen_ai.", "sluice.", "error.type"))}
     lines = [f"{indent}  {name}: {value}\n" for name, value in sorted(told.items())]
     return "".join([f"{indent}{one['name']}\n", *lines])
 

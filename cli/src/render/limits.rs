@@ -85,6 +85,6 @@ pub(super) fn price(price: &Price) -> Value {
 
 /// As JSON writes the number. All that gateway.yaml takes have at most 16 digits, which a double keeps to the last
 /// place that is counted.
-pub(super) fn number(decimal: Decimal) -> Value {
+fn number(decimal: Decimal) -> Value {
     decimal.to_string().parse::<serde_json::Number>().map_or(Value::Null, Value::Number)
 }

@@ -12,7 +12,6 @@ use sluice_core::config::SecretSource;
 use sluice_core::context::{self, Fact};
 
 use super::clusters::{Cluster, named, service};
-use super::limits::number;
 use super::{Rendering, seconds};
 use crate::gateway::{Gateway, Secret, Tracing};
 
@@ -54,9 +53,8 @@ const OF_ATTEMPT: [(&str, Fact); 3] = [
 pub(super) fn tracing(tracing: &Tracing) -> Value {
     json!({
         "provider": {"name": "envoy.tracers.opentelemetry", "typed_config": tracer(tracing)},
-        "random_sampling": {"value": number(tracing.sample)},
-        "#": "A traceparent says whether a trace goes on; x-client-trace-id does not begin one.",
-        "client_sampling": {"value": 0},
+        "#": "The tracer's own sampler decides: this is a cap, which a traceparent could not pass.",
+        "random_sampling": {"value": 100},
         "#1": "A path and its query are the client's own words.",
         "max_path_tag_length": 0,
         "spawn_upstream_span": true,
@@ -90,9 +88,28 @@ fn tracer(tracing: &Tracing) -> Value {
     json!({
         "@type": "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig",
         "service_name": tracing.service,
+        "sampler": sampler(tracing),
         "http_service": {
             "http_uri": {"uri": uri, "cluster": CLUSTER, "timeout": seconds(tracing.timeout)},
             "request_headers_to_add": tracing.headers.iter().map(header).collect::<Vec<_>>(),
+        },
+    })
+}
+
+/// A traceparent's flag where there is one, else a share of all traces.
+fn sampler(tracing: &Tracing) -> Value {
+    let kind = "type.googleapis.com/envoy.extensions.tracers.opentelemetry.samplers.v3";
+    json!({
+        "name": "envoy.tracers.opentelemetry.samplers.parent_based",
+        "typed_config": {
+            "@type": format!("{kind}.ParentBasedSamplerConfig"),
+            "wrapped_sampler": {
+                "name": "envoy.tracers.opentelemetry.samplers.trace_id_ratio_based",
+                "typed_config": {
+                    "@type": format!("{kind}.TraceIdRatioBasedSamplerConfig"),
+                    "sampling_percentage": {"numerator": tracing.sample.units(), "denominator": "TEN_THOUSAND"},
+                },
+            },
         },
     })
 }
