@@ -4,6 +4,7 @@ mod options;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -13,6 +14,7 @@ use crate::client::{self, Reply};
 use crate::envoy;
 use crate::ports::Port;
 use crate::process::{self, Process};
+use crate::records;
 use crate::wait;
 
 pub use options::Options;
@@ -23,6 +25,7 @@ pub struct Gateway {
     port: Port,
     admin: Port,
     folder: TempDir,
+    checked: Mutex<usize>,
 }
 
 /// The `sluice` command to test: `SLUICE_BIN`, or the one that cargo built beside this test.
@@ -89,10 +92,18 @@ impl Gateway {
         process::read(&self.folder.path().join("envoy.log"))
     }
 
-    /// The access log as text.
+    /// The access log as text. Every record in it is as the published schema says, or the test fails.
     #[must_use]
+    #[track_caller]
     pub fn access_text(&self) -> String {
-        process::read(&self.folder.path().join("access.log"))
+        let text = process::read(&self.folder.path().join("access.log"));
+        let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        let complete = text.rfind('\n').map_or(0, |end| end + 1);
+        let new = text.get(*checked..complete).unwrap_or_default();
+        *checked = complete; // a mistake is told once
+        drop(checked);
+        records::assert_lines(new);
+        text
     }
 
     /// The access log, one JSON object a line.
@@ -213,6 +224,7 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             self.assert_no_trap();
+            let _ = self.access_text(); // holds the last records against the schema
         }
     }
 }

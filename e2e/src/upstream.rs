@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use rustls::ServerConfig;
 use serde_json::{Value, json};
 
+use crate::reported::Tokens;
 use crate::script::Script;
 use crate::wait;
 use state::State;
@@ -73,6 +74,19 @@ impl Seen {
         json!({"method": self.method, "path": self.path, "headers": headers, "json": self.json(),
                "body": String::from_utf8_lossy(&self.body), "connection": self.connection})
     }
+}
+
+/// One answer as it was sent.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// `user` of the request's body, empty where there is none.
+    pub user: String,
+    /// HTTP status.
+    pub status: u16,
+    /// Whether all of it went out that was to, and no reset followed.
+    pub whole: bool,
+    /// What it says it used, as far as that was to be sent.
+    pub tokens: Option<Tokens>,
 }
 
 /// A running provider; stops when dropped.
@@ -181,6 +195,12 @@ impl Upstream {
     /// Lets all answers go that are being delayed (`delay_ms`), so that tests need not guess how long.
     pub fn release(&self) {
         self.shared.state().released += 1;
+    }
+
+    /// What was answered, in the order in which it ended.
+    #[must_use]
+    pub fn served(&self) -> Vec<Served> {
+        self.shared.state().served.clone()
     }
 
     /// Everything that has arrived, oldest first.

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use rustls::{ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
-use super::{Seen, Shared};
+use super::{Seen, Served, Shared};
 use crate::answer::{Answer, Asked, Step};
 use crate::moderation;
+use crate::reported;
 use crate::script::Script;
 use crate::wire::{self, Head, Reader};
 
@@ -119,10 +120,18 @@ impl Connection<'_> {
         let answer = Answer::new(&self.shared.name, &Asked::new(&seen.path, &body), &script);
         self.delay(Duration::from_millis(script.delay_ms), released);
         let sent = self.perform(&script, &answer);
+        self.note(seen, &answer, sent.is_ok());
         if sent.is_err() {
             self.shared.state().abandoned += 1;
         }
         sent
+    }
+
+    fn note(&self, seen: &Seen, answer: &Answer, sent: bool) {
+        let whole = sent && !answer.body.contains(&Step::Reset);
+        let tokens = reported::tokens(&answer.bytes());
+        let user = seen.user.clone();
+        self.shared.state().note(Served { user, status: answer.status, whole, tokens });
     }
 
     fn choose(&self, seen: &Seen, body: &Value) -> Script {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::TcpStream;
 
-use super::Seen;
+use super::{Seen, Served};
 use crate::script::Script;
 
 /// Requests remembered, unless told otherwise; after that the oldest half is forgotten.
@@ -16,6 +16,7 @@ pub(super) struct State {
     pub(super) by_key: HashMap<String, Script>,
     pub(super) by_user: HashMap<String, VecDeque<Script>>,
     pub(super) seen: Vec<Seen>,
+    pub(super) served: Vec<Served>,
     pub(super) sockets: HashMap<u64, TcpStream>,
     pub(super) abandoned: usize,
     pub(super) released: usize,
@@ -30,6 +31,7 @@ impl Default for State {
             by_key: HashMap::new(),
             by_user: HashMap::new(),
             seen: Vec::new(),
+            served: Vec::new(),
             sockets: HashMap::new(),
             abandoned: 0,
             released: 0,
@@ -60,6 +62,15 @@ impl State {
         }
         if self.memory > 0 {
             self.seen.push(seen.clone());
+        }
+    }
+
+    pub(super) fn note(&mut self, served: Served) {
+        if self.served.len() >= self.memory {
+            self.served.drain(..self.served.len() / 2);
+        }
+        if self.memory > 0 {
+            self.served.push(served);
         }
     }
 }
