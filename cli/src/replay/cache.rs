@@ -1,7 +1,7 @@
 //! The cache, as far as a log tells of it: who would hit what an earlier request has brought.
 //!
 //! A log holds no answers, but the digest of each question. So an entry is a moment here: that of its answer's end.
-//! Its size is not known, and so neither is what the store would have given up for lack of room.
+//! What the store would have given up for lack of room is not told.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -24,10 +24,6 @@ const CONFIGURED: [&str; 2] = ["model", "consumer"];
 /// Reasons of a miss that a request has whatever is kept: it wants a fresh answer, or one of another age or form; or
 /// nobody would share with it.
 const OWN_MISSES: [&str; 5] = ["no-cache", "max-age", "form", "max-wait", "unshared"];
-
-/// Why a good answer ends, in the words of all protocols; embeddings have no reason.
-const WHOLE: [&str; 7] =
-    ["stop", "tool_calls", "function_call", "end_turn", "stop_sequence", "tool_use", "completed"];
 
 type Key = [u8; 16];
 
@@ -85,8 +81,7 @@ impl<'a> Cache<'a> {
         let Some(scope) = self.scope(routed).filter(|_| !self.passes_by(record, routed)) else {
             return Looked::Bypass;
         };
-        let digest = record.cache_key.as_deref().and_then(|key| u64::from_str_radix(key, 16).ok());
-        let Some(digest) = digest else { return Looked::Unknown };
+        let Some(digest) = record.digest() else { return Looked::Unknown };
         let key = key_of(digest, [&scope, &routed.rule, &routed.target, &routed.base_model]);
         let of_record = [&record.consumer, &record.rule, &record.target, &record.model];
         let then = key_of(digest, of_record.map(|text| text.as_deref().unwrap_or_default()));
@@ -129,7 +124,7 @@ impl<'a> Cache<'a> {
                 self.leaders.remove(&question.key);
             }
         }
-        if !is_kept(record, routed, outcome) {
+        if !is_kept(self.config, record, routed, outcome) {
             return;
         }
         if self.seen.len() < MAX_SEEN {
@@ -181,21 +176,23 @@ fn is_like_then(record: &Record, routed: &Routed<'_>) -> bool {
         && record.consumer.as_deref() == Some(routed.caller.name())
 }
 
-/// Whether the cache keeps the answer: a whole one, of the target that was picked, and not withheld.
-fn is_kept(record: &Record, routed: &Routed<'_>, outcome: &Outcome) -> bool {
-    let reason = record.finish_reason.as_deref();
-    let is_whole = match reason {
-        Some(reason) => WHOLE.contains(&reason),
-        None => record.operation.as_deref() == Some(Operation::Embeddings.name()),
+/// Whether the cache keeps the answer: a whole one, of the target that was picked, and not withheld. Of one that it did not
+/// look at then, nothing but that is known.
+fn is_kept(config: &Config, record: &Record, routed: &Routed<'_>, outcome: &Outcome) -> bool {
+    let has_room = |bytes: u64| usize::try_from(bytes).is_ok_and(|bytes| bytes <= config.max_entry_bytes);
+    let is_fit = match (record.cached().0, record.cache_bytes) {
+        (Some("miss"), None) => outcome.basis == Basis::Estimated,
+        (_, bytes) => bytes.is_none_or(has_room),
     };
     let of_target = outcome.served.as_ref().is_some_and(|step| {
         let (provider, model) = (&step.provider, &step.model);
         routed.target == format!("{provider}/{model}")
             || (routed.target == *provider && *model == routed.base_model)
     });
-    outcome.status == 200
+    is_fit
         && of_target
-        && (outcome.basis == Basis::Estimated || (is_whole && outcome.complete))
+        && outcome.status == 200
+        && (outcome.complete || outcome.basis == Basis::Estimated)
         && record.blocked_by("response").next().is_none()
         && !is_withheld(record)
 }

@@ -66,6 +66,7 @@ pub(super) struct Record {
     pub(super) limit: Option<String>,
     pub(super) cache: Option<String>,
     pub(super) cache_key: Option<String>,
+    pub(super) cache_bytes: Option<u64>,
     pub(super) guard: Vec<Finding>,
     pub(super) attempts: Vec<Attempt>,
     pub(super) input_tokens: Option<u64>,
@@ -149,6 +150,11 @@ impl Record {
         let Some(text) = self.cache.as_deref() else { return (None, None) };
         let (label, reason) = text.split_once("; reason=").map_or((text, None), |(l, r)| (l, Some(r)));
         (Some(label), reason)
+    }
+
+    /// The digest of what was asked.
+    pub(super) fn digest(&self) -> Option<u64> {
+        u64::from_str_radix(self.cache_key.as_deref()?, 16).ok()
     }
 
     /// Whether the cache gave the answer.

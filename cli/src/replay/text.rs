@@ -150,7 +150,7 @@ impl Note {
             Self::Estimated => "nobody answered then: tokens and time are those of other answers by the rule",
             Self::Unread => "let in now, but what they asked for is not in the log",
             Self::ByName => "the file does not have the key: told by the consumer's name",
-            Self::NoCacheKey => "taken for misses: the log was made without a cache for them",
+            Self::NoCacheKey => "taken for misses, as the log does not tell what they asked",
             Self::Unpriced => "the model that serves has no price",
         }
     }
