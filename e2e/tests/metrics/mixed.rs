@@ -246,20 +246,20 @@ fn used(
     }
 }
 
-/// The dollars of every record are its tokens at the price of the model that served.
+/// The dollars of every record are its tokens at the price of the model that served; those of the estimated input where
+/// the client did not wait for an answer.
 fn assert_costs(records: &[Value]) {
     for record in records {
-        let tokens = |name: &str| record[name].as_u64().unwrap_or(0);
+        let tokens = |name: &str| record[name].as_u64();
+        let left = tokens("input_estimate").filter(|_| record["end"] == "client_gone");
+        let input = tokens("input_tokens").or(left).unwrap_or(0);
+        let [cached, output] = ["cached_tokens", "output_tokens"].map(|name| tokens(name).unwrap_or(0));
         let served = record["provider_model"].as_str().or(record["model"].as_str()).unwrap_or_default();
         let price = PRICES.iter().find(|(name, _)| served.starts_with(name)).map(|(_, price)| price);
-        let used = tokens("input_tokens") + tokens("output_tokens") > 0;
-        let cost = record["cost_usd"].as_f64().map(|usd| (usd * 1e9).round() as u64);
-        let want = price.filter(|_| used).map(|[input, cached, output]| {
-            let cached_tokens = tokens("cached_tokens");
-            (tokens("input_tokens") - cached_tokens) * input
-                + cached_tokens * cached
-                + tokens("output_tokens") * output
+        let want = price.filter(|_| input + output > 0).map(|[per_input, per_cached, per_output]| {
+            (input - cached) * per_input + cached * per_cached + output * per_output
         });
+        let cost = record["cost_usd"].as_f64().map(|usd| (usd * 1e9).round() as u64);
         assert_eq!(cost, want, "{record}");
     }
 }
