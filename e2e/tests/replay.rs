@@ -193,7 +193,7 @@ fn chains(bed: &Bed) {
     bed.ask("app", "gpt-chain", json!({"x_mock": {"a": broken}}), GOOD);
     bed.ask("app", "gpt-chain", json!({"x_mock": {"a": broken, "b": broken}}), (502, "upstream_error"));
     bed.ask("app", "gpt-4", json!({"stream": true, "x_mock": {"a": {"cut_after": 2}}}), GOOD);
-    bed.ask("app", "gpt-4", json!({"x_mock": {"a": {"status": 400}}}), (400, ""));
+    bed.ask("app", "gpt-4", json!({"x_mock": {"a": {"status": 400}}}), (400, "bad_parameter"));
     bed.ask("app", "gpt-4", json!({"x_mock": {"a": {"usage": "never"}}}), GOOD);
 }
 
