@@ -43,7 +43,9 @@ impl Report {
                 ("", one) | (one, "") => one,
                 (from, to) => &format!("{from} -> {to}"),
             };
-            writeln!(f, "{group}", group = Row(what, group))?;
+            if !(what.is_empty() && group.examples.is_empty()) {
+                writeln!(f, "{}", Row(what, group))?;
+            }
         }
         Ok(())
     }
@@ -146,7 +148,7 @@ impl Change {
 impl Note {
     const fn words(self) -> &'static str {
         match self {
-            Self::Assumed => "another provider is taken to answer with the tokens of the one that did",
+            Self::Assumed => "somebody else is asked, and taken to answer with the tokens of who did then",
             Self::Estimated => "nobody answered then: tokens and time are those of other answers by the rule",
             Self::Unread => "let in now, but what they asked for is not in the log",
             Self::ByName => "the file does not have the key: told by the consumer's name",
