@@ -3,6 +3,7 @@
 #![allow(
     clippy::indexing_slicing,
     clippy::expect_used,
+    clippy::panic,
     clippy::arithmetic_side_effects,
     reason = "tests fail by panicking"
 )]
