@@ -163,6 +163,43 @@ fn each_request_is_recorded_once() {
     assert!((0..10).all(|n| of(n) == 1));
 }
 
+#[test]
+fn what_a_decision_was_made_of_is_recorded() {
+    let sections = "limits: [{name: team, by: [\"header:x-team\"], requests: 4, per: 1h}]\ncache: {}\n\
+                    consumers: [{name: ann, keys: [sk-ann-0123456789abcdef]}]\n";
+    let bed = bed::Bed::start(&Options::default(), sections);
+    let mut body = bed::chat_body("decided");
+    body["max_tokens"] = json!(9);
+    body["n"] = json!(2);
+    body["tools"] = json!([{"type": "function", "function": {"name": "f"}}]);
+    let headers = [
+        ("content-type", "application/json"),
+        ("x-team", "search"),
+        ("x-other", "not asked for"),
+        ("authorization", "Bearer sk-ann-0123456789abcdef"),
+    ];
+    let reply = client::send(bed.gateway.address(), "POST", CHAT, &headers, body.to_string().as_bytes());
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let record = bed.ai_log("decided");
+    for (member, want) in [
+        ("headers", json!({"x-team": "search"})),
+        ("has", json!(["tools"])),
+        ("max_output", json!(9)),
+        ("choices", json!(2)),
+        ("limit_fill", json!({"limit": "team", "percent": 25})),
+        ("cache", json!("miss")),
+    ] {
+        assert_eq!(record[member], want, "{member} in {record}");
+    }
+    assert!(record["input_estimate"].as_u64().is_some_and(|tokens| tokens > 0), "{record}");
+    let key = record["cache_key"].as_str().expect("a key");
+    assert!(key.len() >= 16 && key.bytes().all(|byte| byte.is_ascii_hexdigit()), "{key}");
+    let times =
+        ["started_us", "limited_us", "ended_us"].map(|name| record["times"][name].as_u64().expect("a time"));
+    assert!(times.is_sorted(), "{record}");
+    bed.gateway.assert_no_trap();
+}
+
 /// A bed whose log holds prompts, with further sections.
 fn telling(log: &str, sections: &str) -> bed::Bed {
     bed::Bed::start(&Options::default(), &format!("log: {log}\n{sections}"))

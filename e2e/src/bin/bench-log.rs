@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use sluice_e2e::client::{self, Connection};
 use sluice_e2e::gateway::closed_port;
@@ -23,6 +24,9 @@ const CONNECTIONS: u32 = 4;
 
 /// Microseconds of a clock tick, the unit of `/proc/<pid>/stat`: Linux shows programs 100 a second, everywhere.
 const TICK_US: f64 = 10_000.0;
+
+/// Longest start of an Envoy, where others compile as well.
+const START: Duration = Duration::from_secs(120);
 
 /// Envoy without a filter of ours.
 const BARE: &str = "
@@ -86,19 +90,20 @@ impl Bench {
         command.arg("-c").arg(&config).args(["--concurrency", "1", "--disable-hot-restart", "-l", "error"]);
         command.env("BENCH_KEY", KEY).stdin(Stdio::null()).stdout(Stdio::null());
         let bench = Self { name, envoy: command.spawn()?, listen };
-        let admin = (Ipv4Addr::LOCALHOST, admin.number()).into();
-        wait::until(&format!("Envoy {name}"), || {
-            let listens = Connection::open(admin).is_ok() && client::get(admin, "/ready").status == 200;
-            listens.then_some(())
-        });
+        // Envoy listens once its plugins are compiled.
+        wait::poll(START, || Connection::open(bench.address()).ok())
+            .ok_or_else(|| format!("Envoy {name} does not listen"))?;
         Ok(bench)
+    }
+
+    fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.listen.number()).into()
     }
 
     /// Processor time per request, in microseconds.
     fn measure(&self, requests: u32) -> Result<f64, Failure> {
         let before = self.ticks()?;
-        let address = (Ipv4Addr::LOCALHOST, self.listen.number()).into();
-        let load = || ask(address, requests / CONNECTIONS);
+        let load = || ask(self.address(), requests / CONNECTIONS);
         std::thread::scope(|scope| -> Result<(), Failure> {
             let threads: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(load)).collect();
             threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a client failed")?)
