@@ -8,16 +8,6 @@ use sluice_core::glob::Glob;
 use super::limits;
 use crate::gateway::{Dimension, Gateway, Prompts, Sticky, When};
 
-/// Headers that carry a credential, as ai-log has them; it refuses to record one.
-const CREDENTIALS: [&str; 7] = [
-    "authorization",
-    "proxy-authorization",
-    "cookie",
-    "set-cookie",
-    "x-api-key",
-    "api-key",
-    "x-goog-api-key",
-];
 /// Most headers that ai-log records.
 const MAX_HEADERS: usize = 32;
 
@@ -63,7 +53,7 @@ fn headers(gateway: &Gateway) -> Vec<&str> {
         .chain(checks.map(|check| &check.when));
     let named: BTreeSet<&str> = sticky.chain(by).chain(conditions.flat_map(header_names)).collect();
     let key = |name: &str| {
-        CREDENTIALS.contains(&name) || gateway.credentials.headers.iter().any(|header| header == name)
+        ai_log::carries_credential(name) || gateway.credentials.headers.iter().any(|header| header == name)
     };
     named.into_iter().filter(|name| !key(name)).take(MAX_HEADERS).collect()
 }

@@ -22,15 +22,22 @@ const MOST_CHARS: u32 = 1_000_000;
 /// Most request headers whose values are recorded.
 const MAX_HEADERS: usize = 32;
 
-/// Headers that carry a credential, and so are never recorded.
-const CREDENTIALS: [&str; 7] = [
+/// Words in the name of a header that carries a credential: `authorization`, `set-cookie`, `x-goog-api-key`,
+/// `x-amz-security-token`.
+const CREDENTIALS: [&str; 13] = [
+    "auth",
     "authorization",
-    "proxy-authorization",
     "cookie",
-    "set-cookie",
-    "x-api-key",
-    "api-key",
-    "x-goog-api-key",
+    "credential",
+    "credentials",
+    "jwt",
+    "key",
+    "apikey",
+    "passwd",
+    "password",
+    "secret",
+    "signature",
+    "token",
 ];
 
 /// The configuration as written.
@@ -120,14 +127,21 @@ fn headers(names: &[String]) -> Result<Vec<Rc<str>>, String> {
         return Err(format!("headers: must be at most {MAX_HEADERS}"));
     }
     let check = |(index, name): (usize, &String)| match name.as_str() {
-        name if CREDENTIALS.contains(&name) => {
-            Err(format!("headers[{index}]: carries a credential, which is never recorded"))
+        name if carries_credential(name) => {
+            Err(format!("headers[{index}]: carries a credential, by its name: it is never recorded"))
         }
         name if is_header(name) => Ok(name.into()),
         _ => Err(format!("headers[{index}]: must be the name of a header in lower case")),
     };
     let once: Result<BTreeSet<Rc<str>>, String> = names.iter().enumerate().map(check).collect();
     Ok(once?.into_iter().collect())
+}
+
+/// Whether the header called `name` (in lower case) carries a credential, by one of the words in its name: it is never
+/// recorded.
+#[must_use]
+pub fn carries_credential(name: &str) -> bool {
+    name.split(|char: char| !char.is_ascii_alphanumeric()).any(|word| CREDENTIALS.contains(&word))
 }
 
 /// Whether it is a token of RFC 9110 section 5.6.2, in lower case.

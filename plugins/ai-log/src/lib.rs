@@ -41,7 +41,7 @@ use sluice_core::filter::{Filter, Host, Next, Side};
 use sluice_core::meter::Metered;
 
 use crate::asked::Asked;
-pub use crate::config::{Config, RawConfig};
+pub use crate::config::{Config, RawConfig, carries_credential};
 use crate::conversation::Conversation;
 use crate::entry::Entry;
 
@@ -75,7 +75,7 @@ impl Filter for AiLog {
         let asked = Asked::new(&headers, &self.config.headers, started_us);
         context::STARTED.set_number(host, asked.started_ms());
         self.conversation = (self.config.texts.filter(|_| asked.is_post()))
-            .and_then(|limit| Conversation::begin(limit, asked.operation(), &headers));
+            .and_then(|limit| Conversation::begin(limit, asked.operation, &headers));
         self.asked = Some(asked);
         self.conversation.as_ref().map_or(Next::Pass, Conversation::next)
     }
