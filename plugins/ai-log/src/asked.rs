@@ -21,6 +21,8 @@ pub(crate) struct Asked {
     pub(crate) method: String,
     /// Its path without the query, which may hold a key (`?key=…`).
     pub(crate) path: String,
+    /// What it asks for, by its path.
+    pub(crate) operation: Operation,
     /// Its `x-request-id`.
     pub(crate) request_id: String,
     /// The values of those headers that are recorded.
@@ -33,7 +35,7 @@ impl Asked {
         let lossy = |value| String::from_utf8_lossy(value);
         let text = |name| clip(&lossy(headers.get(name).unwrap_or_default()), MAX_TEXT).to_owned();
         let path = lossy(headers.get(":path").unwrap_or_default());
-        let path = clip(path.split(['?', '#']).next().unwrap_or_default(), MAX_PATH).to_owned();
+        let path = path.split(['?', '#']).next().unwrap_or_default();
         let kept = |name: &Rc<str>| {
             let value = clip(&lossy(headers.get(name)?), MAX_TEXT).to_owned();
             Some((Rc::clone(name), value))
@@ -41,7 +43,8 @@ impl Asked {
         Self {
             started_us,
             method: text(":method"),
-            path,
+            operation: Operation::of_path(path),
+            path: clip(path, MAX_PATH).to_owned(),
             request_id: text("x-request-id"),
             headers: recorded.iter().filter_map(kept).collect(),
         }
@@ -52,11 +55,6 @@ impl Asked {
         self.started_us / 1_000
     }
 
-    /// What the request asks for, by its path.
-    pub(crate) fn operation(&self) -> Operation {
-        Operation::of_path(&self.path)
-    }
-
     /// Whether it may ask a model.
     pub(crate) fn is_post(&self) -> bool {
         self.method == "POST"
@@ -64,9 +62,8 @@ impl Asked {
 
     /// What its answer will be.
     pub(crate) fn expected(&self, host: &dyn Host) -> Expected {
-        let operation = context::OPERATION.get(host).map(|name| Operation::from_name(&name));
         Expected {
-            operation: operation.unwrap_or_else(|| self.operation()),
+            operation: self.operation,
             strip: false,
             began_ms: self.started_ms(),
             input_estimate: context::INPUT_ESTIMATE.number(host).unwrap_or(0),

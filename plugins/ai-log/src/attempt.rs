@@ -55,17 +55,17 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    /// Reads them; the last one went to `provider` and `model`.
+    /// Reads them, at `now_ms`; `last` are provider and model of the last one.
     pub(crate) fn read(
         host: &dyn Host,
         outcome: &Outcome,
-        provider: Option<&str>,
-        model: Option<&str>,
+        last: (Option<&str>, Option<&str>),
+        now_ms: u64,
     ) -> Self {
         let ended = context::ATTEMPTS.get(host).and_then(|list| serde_json::from_str(&list).ok());
         let mut list: Vec<Attempt> = ended.unwrap_or_default();
         let reached = list.iter().any(Attempt::reached);
-        list.extend(running(host, outcome, provider, model));
+        list.extend(running(host, outcome, last, now_ms));
         Self { list, reached }
     }
 
@@ -79,8 +79,8 @@ impl Attempts {
 fn running(
     host: &dyn Host,
     outcome: &Outcome,
-    provider: Option<&str>,
-    model: Option<&str>,
+    (provider, model): (Option<&str>, Option<&str>),
+    now_ms: u64,
 ) -> Option<Attempt> {
     let started_ms = context::ATTEMPT_START.number(host)?;
     let answered = outcome.is_answered();
@@ -88,7 +88,7 @@ fn running(
     let ended_ms = if answered { None } else { context::ATTEMPT_ENDED.number(host) };
     let ended_ms = ended_ms.filter(|ended_ms| *ended_ms >= started_ms);
     let broke = ended_ms.and_then(|_| context::ATTEMPT_BROKE.get(host));
-    let ms = ended_ms.unwrap_or_else(|| host.now_ms()).saturating_sub(started_ms);
+    let ms = ended_ms.unwrap_or(now_ms).saturating_sub(started_ms);
     // What is metered is a success, whatever became of it on its way to the client.
     let withheld = if outcome.withheld_answer { 200 } else { 0 };
     Some(Attempt {

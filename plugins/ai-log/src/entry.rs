@@ -3,7 +3,6 @@
 use serde_json::{Map, Value};
 use sluice_core::context::{self, Fact};
 use sluice_core::filter::Host;
-use sluice_core::openai::Operation;
 use sluice_core::openai::error::Code;
 use sluice_core::price::{Prices, Served};
 
@@ -20,8 +19,6 @@ use crate::usage::{Cost, Usage};
 pub(crate) struct Entry {
     /// Its headers; `None`: it broke off before they were complete.
     pub(crate) asked: Option<Asked>,
-    /// What it asked for.
-    pub(crate) operation: Option<Operation>,
     /// Who asked.
     pub(crate) caller: Caller,
     /// What was asked, and where it was to go.
@@ -112,11 +109,12 @@ impl Entry {
     pub(crate) fn read(host: &dyn Host, prices: &Prices, asked: Option<Asked>) -> Self {
         let outcome = Outcome::read(host);
         let (end, error) = (outcome.end(), outcome.error_code());
-        let operation = context::OPERATION.get(host).map(|name| Operation::from_name(&name));
         let question = Question::read(host);
         let provider = context::PROVIDER.get(host);
         let provider_model = context::PROVIDER_MODEL.get(host);
-        let attempts = Attempts::read(host, &outcome, provider.as_deref(), provider_model.as_deref());
+        let ended_us = host.now_ns() / 1_000;
+        let last = (provider.as_deref(), provider_model.as_deref());
+        let attempts = Attempts::read(host, &outcome, last, ended_us / 1_000);
         // In an attempt that failed, what the provider said is not what the client got, nor what it pays for.
         let counts = outcome.status < 400 || outcome.is_withheld();
         let told = |fact: Fact| if counts { fact.get(host) } else { None };
@@ -134,13 +132,12 @@ impl Entry {
         let limit = context::LIMIT.get(host);
         let cache = context::CACHE.get(host);
         Self {
-            operation: operation.or(asked.as_ref().map(Asked::operation)),
             caller: Caller::read(host),
             fill: limit.as_ref().and_then(|_| Fill::parse(&context::LIMIT_FILL.get(host)?)),
             cache_bytes: cache.as_ref().and_then(|_| context::CACHE_BYTES.number(host)),
             cache_key: cache.as_ref().and_then(|_| context::CACHE_KEY.get(host)),
             findings: Finding::list(context::GUARD.get(host).as_deref()),
-            times: Times::read(host, asked.as_ref(), &attempts, end, limit.is_some()),
+            times: Times::read(host, asked.as_ref(), (&attempts, &outcome, end), limit.is_some(), ended_us),
             finish_reason: told(context::FINISH_REASON),
             blame: blame::judge(&outcome, end, error),
             status: outcome.status,
@@ -169,9 +166,11 @@ impl Entry {
         self.limit.as_deref().is_some_and(|limit| limit.starts_with("admitted"))
     }
 
-    /// Whether it was answered well.
-    pub(crate) const fn is_success(&self) -> bool {
-        self.status >= 200 && self.status < 300
+    /// Whether a model has answered it well, now or to the cache. A filter that answers with a 2xx by itself (how the limits
+    /// of a model stand, a refusal in the form of an answer) does so whatever the model is called.
+    pub(crate) const fn is_answered_by_model(&self) -> bool {
+        let is_success = self.status >= 200 && self.status < 300;
+        is_success && (self.provider.is_some() || self.usage.source.is_some())
     }
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use sluice_core::filter::Host;
 use sluice_core::metric::{self, Label};
-use sluice_core::openai::Operation;
 
 use crate::entry::Entry;
+use crate::object::clip;
 use crate::registry::Registry;
 
 /// The value of a label that gave way.
@@ -14,6 +14,9 @@ pub(crate) const OTHER: &str = "other";
 
 /// Different categories of findings, for services may name any.
 const MAX_CATEGORIES: usize = 64;
+
+/// Different statuses of errors, for providers may answer with any number.
+const MAX_STATUSES: usize = 32;
 
 /// What has series of its own.
 #[derive(Debug)]
@@ -23,6 +26,7 @@ pub(crate) struct Bounds {
     models: Registry,
     sets: Registry,
     categories: Registry,
+    statuses: Registry,
 }
 
 impl Bounds {
@@ -33,6 +37,7 @@ impl Bounds {
             models: Registry::new("ai-log/models", max_models),
             sets: Registry::new("ai-log/sets", max_sets),
             categories: Registry::new("ai-log/categories", MAX_CATEGORIES),
+            statuses: Registry::new("ai-log/statuses", MAX_STATUSES),
         }
     }
 
@@ -41,10 +46,15 @@ impl Bounds {
         if self.literal.contains(model) {
             return true;
         }
+        let model = clip(model, metric::MAX_VALUE);
         if entry.question.rule.is_none() {
             return false;
         }
-        if entry.is_success() { self.models.admits(host, model) } else { self.models.knows(host, model) }
+        if entry.is_answered_by_model() {
+            self.models.admits(host, model)
+        } else {
+            self.models.knows(host, model)
+        }
     }
 
     /// The category if it has series of its own.
@@ -63,6 +73,8 @@ pub(crate) struct Labels<'a> {
     pub(crate) lost_model: bool,
     /// Whether a set of labels gave way.
     pub(crate) lost_set: bool,
+    /// Whether a status gave way.
+    pub(crate) lost_status: bool,
 }
 
 impl<'a> Labels<'a> {
@@ -74,9 +86,10 @@ impl<'a> Labels<'a> {
             consumer: entry.caller.consumer.as_deref().unwrap_or_default(),
             route: entry.question.rule.as_deref().unwrap_or_default(),
             model: if lost_model { OTHER } else { model },
-            operation: entry.operation.map_or("", Operation::name),
+            operation: entry.asked.as_ref().map_or("", |asked| asked.operation.name()),
             lost_model,
             lost_set: false,
+            lost_status: false,
         }
     }
 
@@ -90,6 +103,15 @@ impl<'a> Labels<'a> {
         let shared = self.joined(other(self.consumer), other(self.model), provider);
         self.lost_set |= shared != own;
         shared
+    }
+
+    /// A verdict or an error; of a status without series of its own no more than that.
+    pub(crate) fn kind<'n>(&mut self, host: &mut dyn Host, bounds: &mut Bounds, name: &'n str) -> &'n str {
+        if !name.starts_with("status_") || bounds.statuses.admits(host, name) {
+            return name;
+        }
+        self.lost_status = true;
+        OTHER
     }
 
     fn joined(&self, consumer: &str, model: &str, provider: &str) -> String {

@@ -3,6 +3,7 @@
 use sluice_core::filter::Host;
 use sluice_core::metric::{self, Label};
 
+use crate::blame::Class;
 use crate::entry::Entry;
 use crate::labels::{Bounds, Labels, OTHER};
 use crate::outcome::End;
@@ -19,26 +20,32 @@ pub(crate) fn write(host: &mut dyn Host, bounds: &mut Bounds, entry: &Entry) {
     let own = labels.at(host, bounds, provider);
     attempts(host, bounds, &mut labels, (provider, &own), entry);
     let lost_category = findings(host, bounds, &own, entry);
+    let error = entry.blame.as_ref().map(|blame| (blame.class, labels.kind(host, bounds, &blame.kind)));
     let mut series = Series::new(host, &own);
-    outcome(&mut series, entry);
+    outcome(&mut series, error, entry.times.duration_ms);
     usage(&mut series, entry);
     decisions(&mut series, entry);
     times(&mut series, entry);
-    let lost = [("model", labels.lost_model), ("set", labels.lost_set), ("category", lost_category)];
+    let lost = [
+        ("model", labels.lost_model),
+        ("set", labels.lost_set),
+        ("status", labels.lost_status),
+        ("category", lost_category),
+    ];
     for (label, _) in lost.into_iter().filter(|(_, lost)| *lost) {
         host.count(&metric::series("ai_log_labels_replaced_total", &[(Label::Label, label)]), 1);
     }
 }
 
-fn outcome(series: &mut Series<'_>, entry: &Entry) {
+/// `error`: whose, and which.
+fn outcome(series: &mut Series<'_>, error: Option<(Class, &str)>, duration_ms: Option<u64>) {
     const DURATION: &str = "gen_ai_client_operation_duration_milliseconds";
     series.count("ai_log_requests_total", &[], 1);
-    let duration_ms = entry.times.duration_ms;
-    let Some(blame) = &entry.blame else {
+    let Some((class, kind)) = error else {
         return series.observe(DURATION, &[], duration_ms);
     };
-    let kind = (Label::ErrorType, &*blame.kind);
-    series.count("ai_log_errors_total", &[(Label::ErrorClass, blame.class.name()), kind], 1);
+    let kind = (Label::ErrorType, kind);
+    series.count("ai_log_errors_total", &[(Label::ErrorClass, class.name()), kind], 1);
     series.observe(DURATION, &[kind], duration_ms);
 }
 
@@ -103,8 +110,8 @@ fn attempts(
     let list = &entry.attempts.list;
     for (index, attempt) in list.iter().enumerate() {
         let elsewhere = (attempt.provider != own.0).then(|| labels.at(host, bounds, &attempt.provider));
+        let verdict = labels.kind(host, bounds, &attempt.verdict);
         let mut series = Series::new(host, elsewhere.as_deref().unwrap_or(own.1));
-        let verdict = attempt.verdict.as_str();
         series.count("ai_log_attempts_total", &[(Label::Verdict, verdict)], 1);
         let next = index.checked_add(1).and_then(|next| list.get(next));
         if let Some(next) = next.filter(|next| attempt.gives_way_to(next)) {

@@ -134,7 +134,7 @@ impl Outcome {
         let own = self.error.is_some() || self.error_header.is_some();
         let via_upstream = match self.details.as_str() {
             "" => !self.has(TIMEOUT | RESET | NO_HOST | flag::NO_ROUTE_FOUND),
-            details => details == VIA_UPSTREAM || self.is_broken_off(),
+            _ => self.is_from_upstream(),
         };
         match self.status {
             0 => false,
@@ -146,6 +146,11 @@ impl Outcome {
     /// Whether the content checks refused the request, or kept (the rest of) an answer from the client.
     pub(crate) fn is_withheld(&self) -> bool {
         self.error.is_some_and(Code::is_withholding)
+    }
+
+    /// Whether Envoy says that it is an upstream's answer, or the beginning of one.
+    pub(crate) fn is_from_upstream(&self) -> bool {
+        self.details == VIA_UPSTREAM || self.is_broken_off()
     }
 
     fn is_broken_off(&self) -> bool {

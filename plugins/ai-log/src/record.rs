@@ -1,6 +1,5 @@
 //! The record: which members it has, and in which order.
 
-use sluice_core::openai::Operation;
 use sluice_core::openai::error::Code;
 use sluice_core::price::{NANO, decimal};
 
@@ -24,8 +23,8 @@ pub(crate) fn write(entry: &Entry, said: &Said) -> String {
         record.word("request_id", Some(&asked.request_id));
         record.word("method", Some(&asked.method));
         record.text("path", Some(&asked.path));
+        record.word("operation", Some(asked.operation.name()));
     }
-    record.word("operation", entry.operation.map(Operation::name));
     who(&mut record, entry);
     what(&mut record, entry);
     decisions(&mut record, entry);

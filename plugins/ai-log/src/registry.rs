@@ -1,12 +1,12 @@
 //! Names that have a series of their own: as many as may be, the same ones on every worker.
 //!
-//! Shared data holds their hashes, in pages that fill one after the other; each worker keeps a copy. Once it is full, no
+//! Shared data holds their digests, in pages that fill one after the other; each worker keeps a copy. Once it is full, no
 //! name costs a host call any more.
 
 use std::collections::HashSet;
 
+use sha2::{Digest as _, Sha256};
 use sluice_core::filter::{Host, Shared};
-use xxhash_rust::xxh3::xxh3_64;
 
 /// Size of a full page, of eight bytes a name: what is read and written to add one.
 const PAGE_BYTES: usize = 8 * 1024;
@@ -20,42 +20,52 @@ pub(crate) struct Registry {
     key: &'static str,
     max: usize,
     known: HashSet<u64>,
-    page: usize, // the first that is not known to be full
+    names: HashSet<String>, // of these, the ones that this worker has met: they cost no digest
+    page: usize,            // the first that is not known to be full
 }
 
 impl Registry {
     /// The list under `key` in shared data, of at most `max` names.
     pub(crate) fn new(key: &'static str, max: usize) -> Self {
-        Self { key, max, known: HashSet::new(), page: 0 }
+        Self { key, max, known: HashSet::new(), names: HashSet::new(), page: 0 }
     }
 
     /// Whether `name` is in the list.
     pub(crate) fn knows(&mut self, host: &dyn Host, name: &str) -> bool {
-        let hash = xxh3_64(name.as_bytes());
+        if self.names.contains(name) {
+            return true;
+        }
+        let hash = digest(name);
         while !self.known.contains(&hash) && self.known.len() < self.max {
             if self.read(host).value.len() < PAGE_BYTES {
                 break;
             }
         }
-        self.known.contains(&hash)
+        self.meet(name, hash)
     }
 
     /// Whether `name` is in the list; it is added if there is room.
     pub(crate) fn admits(&mut self, host: &mut dyn Host, name: &str) -> bool {
-        let hash = xxh3_64(name.as_bytes());
+        if self.names.contains(name) {
+            return true;
+        }
+        let hash = digest(name);
         let mut tries = 0_usize;
-        while tries < MAX_TRIES {
-            if self.known.contains(&hash) {
-                return true;
-            }
-            if self.known.len() >= self.max {
-                return false;
-            }
+        while tries < MAX_TRIES && !self.known.contains(&hash) && self.known.len() < self.max {
             let page = self.page;
             self.add(host, hash);
             tries = tries.saturating_add(usize::from(page == self.page));
         }
-        self.known.contains(&hash)
+        self.meet(name, hash)
+    }
+
+    /// Whether the name of this digest is in the list, which is then remembered.
+    fn meet(&mut self, name: &str, hash: u64) -> bool {
+        let is_known = self.known.contains(&hash);
+        if is_known {
+            self.names.insert(name.to_owned());
+        }
+        is_known
     }
 
     /// Adds the hash, if there is room where there may be some.
@@ -86,6 +96,14 @@ impl Registry {
     fn page_key(&self) -> String {
         format!("{}/{}", self.key, self.page)
     }
+}
+
+/// A digest of which nobody finds another name: clients make some of them up, and one that is taken for another has series
+/// of its own.
+fn digest(name: &str) -> u64 {
+    let digest: [u8; 32] = Sha256::digest(name).into();
+    let (words, _) = digest.as_chunks::<8>();
+    words.first().copied().map_or(0, u64::from_le_bytes)
 }
 
 #[cfg(test)]

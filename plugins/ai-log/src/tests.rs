@@ -259,6 +259,34 @@ fn an_attempt_that_broke_off_last_stands_in_the_list() {
 }
 
 #[test]
+fn the_gateways_time_is_told_where_it_is_known() {
+    for (name, status, flags, details, facts, want) in [
+        ("a refusal of the headers", 401, 0, "", &[(context::ERROR, "invalid_api_key")][..], true),
+        ("an answer of its own", 200, 0, "sluice", &[], true),
+        ("a client that left it waiting", 0, 0x4000, "", &[(context::RECEIVED_US, "1001000")], true),
+        ("an attempt", 200, 0, "via_upstream", &[(context::ATTEMPT_START, "1100")], true),
+        ("a provider's answer that nobody timed", 200, 0, "via_upstream", &[], false),
+        ("a client that left in its upload", 0, 0x4000, "", &[], false),
+        ("an upload that took too long", 408, 1 << 16, "request_overall_timeout", &[], false),
+        ("an upload that was too large", 413, 0, "", &[(context::ERROR, "request_too_large")], false),
+    ] {
+        let (mut filter, mut host) = begin(CHAT);
+        set(&mut host, facts);
+        host.advance_ms(500);
+        envoy_says(&mut host, status, flags, details);
+        let record = parsed(&mut filter, &mut host);
+        assert_eq!(record.get("gateway_ms").is_some(), want, "{name}: {record}");
+    }
+}
+
+#[test]
+fn the_operation_is_told_by_the_whole_path() {
+    let path = format!("/{}/v1/embeddings?x=/v1/chat/completions", "p".repeat(600));
+    let (mut filter, mut host) = begin(&[(":method", "POST"), (":path", &path)]);
+    assert_eq!(parsed(&mut filter, &mut host)["operation"], "embeddings");
+}
+
+#[test]
 fn a_recorded_attempt_is_not_repeated() {
     let (mut filter, mut host) = begin(CHAT);
     let ended = r#"[{"provider":"a","status":400,"verdict":"status_400","ms":1}]"#;

@@ -7,7 +7,7 @@ use sluice_core::filter::Host;
 
 use crate::asked::Asked;
 use crate::attempt::Attempts;
-use crate::outcome::End;
+use crate::outcome::{End, Outcome};
 
 /// Where the time went. Milliseconds are those of the clock, like those of the attempts, so that no part exceeds the
 /// whole.
@@ -30,15 +30,14 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    /// Reads them; `limited`: limits have decided.
+    /// Reads them, at `ended_us`, of a request that went so; `limited`: limits have decided.
     pub(crate) fn read(
         host: &dyn Host,
         asked: Option<&Asked>,
-        attempts: &Attempts,
-        end: End,
+        (attempts, outcome, end): (&Attempts, &Outcome, End),
         limited: bool,
+        ended_us: u64,
     ) -> Self {
-        let ended_us = host.now_ns() / 1_000;
         let Some(asked) = asked else {
             return Self { ended_us, ..Self::default() };
         };
@@ -48,8 +47,10 @@ impl Times {
         let provider_ms = attempts.ms();
         let duration_ms = (ended_us / 1_000).saturating_sub(started_ms);
         let elsewhere = upload_ms.unwrap_or(0).saturating_add(provider_ms.unwrap_or(0));
-        // Whoever leaves in the midst of an upload has been waited for, for longer than anybody can tell.
-        let is_known = received_us.is_some() || provider_ms.is_some() || end != End::ClientGone;
+        // An upload that never came to its end was waited for, an answer without attempts too: for how long, nobody can tell.
+        let is_own = matches!(end, End::Complete | End::Refused) && outcome.status != 413;
+        let is_known =
+            provider_ms.is_some() || (!outcome.is_from_upstream() && (received_us.is_some() || is_own));
         let waits = context::WAITS.get(host).unwrap_or_default();
         Self {
             upload_ms,

@@ -6,7 +6,7 @@
 //! Whoever makes series bounds them: the proxy keeps each until it ends.
 
 /// Longest value of a label, in bytes.
-const MAX_VALUE: usize = 128;
+pub const MAX_VALUE: usize = 128;
 
 macro_rules! labels {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {

@@ -1,5 +1,6 @@
 //! An in-memory [`Host`] that keeps state rather than a script of calls.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use crate::filter::{
@@ -47,6 +48,8 @@ pub struct FakeHost {
     pub histograms: BTreeMap<String, Vec<u64>>,
     /// Log lines.
     pub logs: Vec<(Level, String)>,
+    /// How often it was asked for headers, attributes, facts or shared data: each is a host call that costs.
+    pub reads: Cell<u64>,
 }
 
 /// A callout as a filter sent it.
@@ -114,6 +117,10 @@ impl FakeHost {
         Ok(CalloutId(u32::try_from(self.callouts.len()).unwrap_or(u32::MAX)))
     }
 
+    fn count_read(&self) {
+        self.reads.set(self.reads.get().saturating_add(1));
+    }
+
     fn map(&mut self, side: Side) -> &mut Vec<(String, Vec<u8>)> {
         match side {
             Side::Request => &mut self.request,
@@ -133,6 +140,7 @@ fn text(headers: &[(String, Vec<u8>)], name: &str) -> Option<String> {
 
 impl Host for FakeHost {
     fn headers(&self, side: Side) -> Headers {
+        self.count_read();
         Headers::new(match side {
             Side::Request => self.request.clone(),
             Side::Response => self.response.clone(),
@@ -162,9 +170,11 @@ impl Host for FakeHost {
         body.get_or_insert_default().extend_from_slice(bytes);
     }
     fn attribute(&self, path: &[&str]) -> Option<Vec<u8>> {
+        self.count_read();
         self.attributes.get(&path.join(".")).cloned()
     }
     fn fact(&self, name: &str) -> Option<Vec<u8>> {
+        self.count_read();
         self.facts.get(name).cloned()
     }
     fn set_fact(&mut self, name: &str, value: &[u8]) {
@@ -195,6 +205,7 @@ impl Host for FakeHost {
         self.wake_detached_after = Some(self.wake_detached_after.map_or(ms, |soonest| soonest.min(ms)));
     }
     fn shared(&self, key: &str) -> Shared {
+        self.count_read();
         self.shared.get(key).cloned().unwrap_or_default()
     }
     fn set_shared(&mut self, key: &str, value: &[u8], version: u32) -> Result<(), Conflict> {

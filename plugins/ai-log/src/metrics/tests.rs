@@ -273,13 +273,91 @@ fn a_model_is_named_by_a_rule_or_once_it_was_answered() {
     ] {
         host.counters.clear();
         request(&mut host, &config, &[USUAL, &[(context::MODEL, model), (context::RULE, rule)]], status);
-        let name = host.counters.keys().find(|name| name.starts_with("ai_log_requests_total")).unwrap();
-        let label =
-            name.split("gen_ai_request_model=").nth(1).map_or("", |rest| rest.split(';').next().unwrap());
+        let label = model_label(&host);
         assert_eq!(label, want, "{model} {rule} {status}");
         let replaced = host.counters.contains_key("ai_log_labels_replaced_total;label=model");
         assert_eq!(replaced, want == "other", "{model} {rule} {status}");
     }
+}
+
+/// The label of the one request counted.
+fn model_label(host: &FakeHost) -> &str {
+    let name = host.counters.keys().find(|name| name.starts_with("ai_log_requests_total")).unwrap();
+    name.split("gen_ai_request_model=").nth(1).map_or("", |rest| rest.split(';').next().unwrap())
+}
+
+#[test]
+fn a_good_answer_that_no_model_gave_names_none() {
+    let config = config(&json!({}));
+    let mut host = FakeHost::default();
+    for (name, provider, source, want) in [
+        ("how its limits stand, or a refusal in its words", "", "", "other"),
+        ("an image", "b", "", "an image"),
+        ("from the cache", "", "cache", "from the cache"),
+        ("metered here", "", "reported", "metered here"),
+    ] {
+        host.counters.clear();
+        let facts = [(context::MODEL, name), (context::PROVIDER, provider), (context::USAGE_SOURCE, source)];
+        request(&mut host, &config, &[USUAL, &facts], 200);
+        assert_eq!(model_label(&host), want);
+    }
+}
+
+#[test]
+fn models_that_are_alike_as_far_as_a_label_goes_take_one_place() {
+    let config = config(&json!({"metrics": {"max_models": 2}}));
+    let mut host = FakeHost::default();
+    for n in 0..9 {
+        let name = format!("{}-{n}", "m".repeat(128));
+        request(&mut host, &config, &[USUAL, &[(context::MODEL, &name)]], 200);
+    }
+    request(&mut host, &config, &[USUAL], 200);
+    assert_eq!(host.counters.get("ai_log_labels_replaced_total;label=model"), None);
+}
+
+#[test]
+fn providers_that_answer_with_any_number_leave_the_series_bounded() {
+    let config = config(&json!({"models": ["gpt-4o"]}));
+    let mut host = FakeHost::default();
+    for status in 400..1000 {
+        let list =
+            json!([{"provider": "b", "status": status, "verdict": format!("status_{status}"), "ms": 1}]);
+        let facts = [(context::ATTEMPTS, &*list.to_string()), (context::ATTEMPT_START, "")];
+        request(&mut host, &config, &[USUAL, &facts], status);
+    }
+    for (metric, label) in
+        [("ai_log_errors_total", "error_class=provider;error_type"), ("ai_log_attempts_total", "verdict")]
+    {
+        let count = |name: &str| host.counters[&format!("{metric}{COMMON};{label}={name}")];
+        assert_eq!((count("status_400"), count("status_431"), count("other")), (1, 1, 568));
+        assert_eq!(sum(&host, metric), 600);
+    }
+    assert_eq!(host.counters["ai_log_labels_replaced_total;label=status"], 568);
+    assert!(host.histograms.len() < 50, "{}", host.histograms.len());
+}
+
+#[test]
+fn an_ordinary_request_asks_the_host_no_more_than_it_must() {
+    let json = json!({"models": ["gpt-4o"], "prices": [{"match": "*", "input": 1, "output": 2}]});
+    let more = [
+        (context::TIER, "gold"),
+        (context::KEY_ID, "5e6f7a8b"),
+        (context::INPUT_ESTIMATE, "90"),
+        (context::TARGET, "b"),
+        (context::PROVIDER_MODEL, "gpt-4o"),
+        (context::PROVIDER_KEY, "0a1b2c3d"),
+        (context::RESPONSE_MODEL, "gpt-4o"),
+        (context::FINISH_REASON, "stop"),
+        (context::RECEIVED_US, "1005000"),
+        (context::LIMIT, "admitted"),
+        (context::LIMIT_FILL, "3:team"),
+        (context::LIMITED_US, "1005000"),
+    ];
+    let (config, mut host) = (config(&json), FakeHost::default());
+    request(&mut host, &config, &[USUAL, &more], 200);
+    host.reads.set(0);
+    request(&mut host, &config, &[USUAL, &more], 200);
+    assert_eq!(host.reads.get(), 38, "each costs a microsecond");
 }
 
 #[test]
