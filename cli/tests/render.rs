@@ -344,7 +344,7 @@ fn models_that_rules_name_are_told_to_ai_log() {
 }
 
 const TRACING: &str =
-    "tracing: {url: 'https://collector:4318/v1/traces?a=b', sample: 12.5, service: edge, timeout: 2s";
+    "tracing: {url: 'https://collector:4318/v1/traces', sample: 12.5, service: edge, timeout: 2s";
 
 /// What the connection manager says.
 fn manager(rendered: &Rendered) -> &Value {
@@ -363,8 +363,7 @@ fn tracing_goes_to_a_cluster_of_its_own() {
     assert_eq!(tracer["service_name"], "edge");
     let sampler = &tracer["sampler"]["typed_config"]["wrapped_sampler"]["typed_config"];
     assert_eq!(sampler["sampling_percentage"], json!({"numerator": 1250, "denominator": "TEN_THOUSAND"}));
-    let uri =
-        json!({"uri": "https://collector:4318/v1/traces?a=b", "cluster": "sluice.traces", "timeout": "2s"});
+    let uri = json!({"uri": "https://collector:4318/v1/traces", "cluster": "sluice.traces", "timeout": "2s"});
     assert_eq!(tracer["http_service"]["http_uri"], uri);
     let cluster = cluster(&rendered, "sluice.traces").unwrap();
     assert_eq!((&cluster["type"], &cluster["connect_timeout"]), (&json!("STRICT_DNS"), &json!("2s")));
@@ -372,6 +371,14 @@ fn tracing_goes_to_a_cluster_of_its_own() {
     assert_eq!(cluster["load_assignment"]["cluster_name"], "sluice.traces");
     let line = manager(&rendered)["access_log"].to_string();
     assert_eq!(line.matches(r#"\"trace_id\":\"%TRACE_ID%\""#).count(), 2, "{line}");
+}
+
+#[test]
+fn every_answer_names_its_record_and_the_providers_own_id() {
+    let rendered = rendered("");
+    assert_eq!(manager(&rendered)["always_set_request_id_in_response"], true);
+    let added = &rendered.routes["virtual_hosts"][0]["response_headers_to_add"];
+    assert_eq!(added[0]["header"], json!({"key": "x-provider-request-id", "value": "%RESP(x-request-id)%"}));
 }
 
 #[test]
@@ -393,4 +400,7 @@ fn a_collectors_secret_stands_in_no_file_or_in_one_of_its_owner_alone() {
     assert!(!by_name.secret);
     let literal = listeners("x-key: 'sk-100%literal'");
     assert!(literal.text.contains("sk-100%%literal") && literal.secret, "{}", literal.text);
+    let query =
+        file(&rendered(&format!("{TRACING}}}").replace("/traces", "/traces?key=sk-query")), "listeners.yaml");
+    assert!(query.text.contains("sk-query") && query.secret, "{}", query.text);
 }

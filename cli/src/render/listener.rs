@@ -80,8 +80,10 @@ fn connection_manager(gateway: &Gateway, plugins: &[Plugin], rendering: &Renderi
         "normalize_path": true,
         "merge_slashes": true,
         "server_name": "sluice",
+        "#1": "Every answer, refusals too, names its record; of the provider's own id see the routes.",
+        "always_set_request_id_in_response": true,
         "request_headers_timeout": "10s",
-        "#1": "Time for a request to arrive whole.",
+        "#2": "Time for a request to arrive whole.",
         "request_timeout": seconds(gateway.timeouts.request),
         "stream_idle_timeout": "0s",
         "rds": {

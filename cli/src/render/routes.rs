@@ -20,6 +20,11 @@ pub(super) fn routes(gateway: &Gateway) -> Value {
             "name": NAME,
             "domains": ["*"],
             "include_request_attempt_count": true,
+            "#": "x-request-id becomes the gateway's own, as in the record: whom to ask at a provider stands here.",
+            "response_headers_to_add": [{
+                "header": {"key": "x-provider-request-id", "value": "%RESP(x-request-id)%"},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            }],
             "routes": [
                 {
                     "#": "Streams: an attempt may take so long to its first token (its headers are held until then).\nThe pause between two chunks is fallback's to watch: per_try_idle_timeout dies with per_try_timeout.",

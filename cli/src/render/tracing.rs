@@ -175,10 +175,12 @@ pub(super) fn cluster(gateway: &Gateway, rendering: &Rendering<'_>) -> Option<Cl
     Some(named(CLUSTER.into(), "Where spans go.", body))
 }
 
-/// Whether the listener holds a secret.
+/// Whether the listener holds a secret; a query is taken for one.
 pub(super) fn has_secrets_in_it(gateway: &Gateway) -> bool {
-    let mut headers = gateway.tracing.iter().flat_map(|tracing| tracing.headers.values());
-    headers.any(|value| matches!(value.source(), SecretSource::Value(_)))
+    gateway.tracing.as_ref().is_some_and(|tracing| {
+        let mut headers = tracing.headers.values();
+        tracing.path.contains('?') || headers.any(|value| matches!(value.source(), SecretSource::Value(_)))
+    })
 }
 
 /// `layered_runtime` of the bootstrap: spans go in batches. The same without tracing, which can so be added while
