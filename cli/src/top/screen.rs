@@ -150,21 +150,14 @@ impl Screen<'_> {
             let caption = if controls.sort == column { format!("{arrow}{caption}") } else { caption };
             if column == Column::Name { Cell::from(caption) } else { end(caption) }
         });
+        let fitting = words::fitting(area.width);
+        let captions = captions.take(fitting.len().saturating_add(1));
         let cells = rows.into_iter().skip(skip).map(|row| {
             let name = [Cell::from(words::name(row).to_owned())];
-            Cells::new(name.into_iter().chain(words::cells(row).map(end)))
-                .style(self.mark(row.errors > Some(ALARMING)))
+            let numbers = words::cells(row).map(end).into_iter().take(fitting.len());
+            Cells::new(name.into_iter().chain(numbers)).style(self.mark(row.errors > Some(ALARMING)))
         });
-        let widths = [
-            Constraint::Fill(1),
-            Constraint::Length(6),
-            Constraint::Length(7),
-            Constraint::Length(6),
-            Constraint::Length(6),
-            Constraint::Length(9),
-            Constraint::Length(9),
-            Constraint::Length(9),
-        ];
+        let widths = [Constraint::Fill(1)].into_iter().chain(fitting.iter().copied().map(Constraint::Length));
         frame.render_widget(Table::new(cells, widths).header(Cells::new(captions).style(title())), area);
     }
 

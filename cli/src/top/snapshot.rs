@@ -231,9 +231,10 @@ impl Snapshot {
     }
 }
 
-/// A name as a terminal may be shown it.
+/// A name as a terminal may be shown it: without what steers one, turns the line round or is not seen.
 fn printable(name: &str) -> String {
-    name.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
+    let is_unseen = |char| matches!(char, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    name.chars().map(|char| if char.is_control() || is_unseen(char) { '\u{fffd}' } else { char }).collect()
 }
 
 #[cfg(test)]
@@ -276,8 +277,16 @@ mod tests {
 
     #[test]
     fn what_would_steer_a_terminal_is_shown_as_a_sign() {
-        let snapshot = Snapshot::read("ai_log_requests_total{consumer=\"\u{1b}[2J\u{7}x\"} 1", 0.0).unwrap();
-        assert_eq!(snapshot.group(By::Consumer).keys().collect::<Vec<_>>(), ["\u{fffd}[2J\u{fffd}x"]);
+        for (name, want) in [
+            ("\u{1b}[2J\u{7}x", "\u{fffd}[2J\u{fffd}x"),
+            ("\u{9b}31m", "\u{fffd}31m"),
+            ("a\u{202e}b\u{200b}\u{feff}", "a\u{fffd}b\u{fffd}\u{fffd}"),
+            ("模型 é", "模型 é"),
+        ] {
+            let page = format!("ai_log_requests_total{{consumer=\"{name}\"}} 1");
+            let snapshot = Snapshot::read(&page, 0.0).unwrap();
+            assert_eq!(snapshot.group(By::Consumer).keys().collect::<Vec<_>>(), [want]);
+        }
     }
 
     #[test]

@@ -7,6 +7,10 @@ use super::view::{Happened, Row, View};
 
 /// Captions of the table's columns but the first.
 pub(super) const CAPTIONS: [&str; 7] = ["req/s", "errors", "in/s", "out/s", "$/h", "$ total", "ttft p95"];
+/// How wide the columns under these are.
+const WIDTHS: [u16; CAPTIONS.len()] = [6, 7, 6, 6, 9, 9, 9];
+/// Least width of the first column.
+const NAME: u16 = 12;
 /// Captions of [`Entry`]'s numbers.
 pub(super) const COUNTS: [&str; 2] = ["now", "total"];
 
@@ -88,6 +92,15 @@ pub(super) fn cells(row: &Row) -> [String; 7] {
         dollars(row.total.cost),
         time(row.first_token()),
     ]
+}
+
+/// Widths of the columns that fit beside a name, the first ones: a number that is cut off is another number.
+pub(super) fn fitting(room: u16) -> &'static [u16] {
+    let ends = WIDTHS.iter().scan(NAME, |end, width| {
+        *end = end.saturating_add(*width).saturating_add(1);
+        Some(*end)
+    });
+    WIDTHS.get(..ends.take_while(|end| *end <= room).count()).unwrap_or_default()
 }
 
 /// What happened, by kind.

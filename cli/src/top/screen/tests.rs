@@ -55,6 +55,19 @@ fn a_terminal_of_80_columns_and_24_lines_shows_everything() {
 }
 
 #[test]
+fn a_narrow_one_leaves_columns_out_and_cuts_no_number() {
+    let (view, controls) = (view(), Controls::default());
+    for width in 0..80 {
+        let drawn = text(&drawn(&screen(Some(&view), &controls), width, 24));
+        let row = drawn.lines().find(|line| line.starts_with("mobile-app")).unwrap_or("mobile-app");
+        let known = ["mobile-app", "4", "5%", "2k", "500", "$3.60"];
+        let numbers: Vec<_> = row.split_whitespace().collect();
+        assert!(width < 12 || drawn.contains("mobile-app"), "{width}:\n{drawn}");
+        assert!(numbers.iter().zip(known).all(|(own, known)| *own == known), "{width}:\n{drawn}");
+    }
+}
+
+#[test]
 fn a_larger_one_shows_more() {
     let (view, controls) = (view(), Controls { by: By::Route, sort: Column::Cost, ..Controls::default() });
     let drawn = text(&drawn(&screen(Some(&view), &controls), 140, 36));
