@@ -110,13 +110,14 @@ impl Screen<'_> {
         let widths = [Constraint::Fill(1), Constraint::Length(11), Constraint::Length(8)];
         frame.render_widget(Table::new(rows, widths), left);
 
-        let (columns, shown) = if area.width >= WIDE { (7, 6) } else { (4, 3) };
+        let fitting = usize::from(right.width.saturating_sub(9) / 10);
+        let shown = if area.width >= WIDE { 6 } else { fitting.min(3) };
         let captions = ["p50", "p95", "p99", "total p50", "p95", "p99"].map(str::to_owned);
         let rows = [("", captions)].into_iter().chain(words::times(view));
         let rows = rows.map(|(what, times)| {
             Cells::new([Cell::from(what)].into_iter().chain(times.into_iter().take(shown).map(end)))
         });
-        let widths = [Constraint::Length(9)].into_iter().chain([Constraint::Length(9); 6]).take(columns);
+        let widths = vec![Constraint::Length(9); shown.saturating_add(1)];
         let [times, standing] = Layout::vertical([Constraint::Length(4), Constraint::Length(1)]).areas(right);
         frame.render_widget(Table::new(rows, widths), times);
         frame.render_widget(words::standing(view), standing);

@@ -64,6 +64,11 @@ fn a_narrow_one_leaves_columns_out_and_cuts_no_number() {
         let numbers: Vec<_> = row.split_whitespace().collect();
         assert!(width < 12 || drawn.contains("mobile-app"), "{width}:\n{drawn}");
         assert!(numbers.iter().zip(known).all(|(own, known)| *own == known), "{width}:\n{drawn}");
+        let times: Vec<_> = drawn
+            .lines()
+            .filter_map(|line| line.split_once("answer ")?.1.split_whitespace().next())
+            .collect();
+        assert!(times.iter().all(|time| *time == "480ms"), "{width}: {times:?}");
     }
 }
 
