@@ -253,6 +253,19 @@ fn a_provider_behind_envoy_cannot_forbid_the_next_attempt() {
 }
 
 #[test]
+fn every_answer_names_its_record() {
+    let bed = bed::shared();
+    let refused = client::send(bed.gateway.address(), "POST", CHAT, &[JSON], b"{");
+    let answered = bed.ask("named", true, json!({"a": {"status": 503}})).reply;
+    for (what, reply, provider) in [("refused", refused, None), ("answered", answered, Some("req-b"))] {
+        assert_eq!(reply.header("x-provider-request-id"), provider, "{what}");
+        let id = reply.header("x-request-id").expect("an answer has an id").to_owned();
+        let line = bed.gateway.log_line(what, |line| line["ai_log"]["request_id"] == id.as_str());
+        assert_eq!(line["status"], reply.status, "{what}");
+    }
+}
+
+#[test]
 fn nothing_traps() {
     let bed = bed::shared();
     for body in
