@@ -125,7 +125,7 @@ impl Entry<'_> {
             self.add("ai_log_tokens_total", &labels, tokens);
             if source == "reported"
                 && ["input", "output"].contains(&kind)
-                && self.number(&format!("{kind}_tokens")).is_some()
+                && tokens > 0
             {
                 self.add("gen_ai_client_token_usage_count", &[("gen_ai_token_type", kind)], 1);
             }

@@ -62,6 +62,8 @@ fn usage(series: &mut Series<'_>, entry: &Entry) {
     }
     if usage.source == Some(Source::Reported) {
         for (kind, tokens) in [("input", usage.input), ("output", usage.output)] {
+            // An embedding has no output; a 0 for each would hide how long answers are.
+            let tokens = tokens.filter(|tokens| *tokens > 0);
             series.observe("gen_ai_client_token_usage", &[(Label::TokenType, kind)], tokens);
         }
     }

@@ -104,6 +104,13 @@ fn a_good_request_is_counted() {
 }
 
 #[test]
+fn what_has_no_output_tells_nothing_of_how_long_answers_are() {
+    let (host, _) = once(&json!({}), &[USUAL, &[(context::OUTPUT_TOKENS, "0")]], 200);
+    let usage = host.histograms.keys().filter(|name| name.starts_with("gen_ai_client_token_usage"));
+    assert_eq!(usage.map(|name| name.rsplit('=').next()).collect::<Vec<_>>(), [Some("input")]);
+}
+
+#[test]
 fn what_the_filters_decided_is_counted() {
     for (name, facts, status, want) in [
         (
