@@ -204,7 +204,10 @@ fn route(
 }
 
 /// A plugin's configuration, by way of the JSON that the filter would read.
-pub(crate) fn config<F: Filter>(rendered: &Rendered, options: &CheckOptions<'_>) -> Result<Rc<F::Config>, String> {
+pub(crate) fn config<F: Filter>(
+    rendered: &Rendered,
+    options: &CheckOptions<'_>,
+) -> Result<Rc<F::Config>, String> {
     let plugin = rendered.plugins.iter().find(|plugin| plugin.name == F::NAME);
     let json = plugin.ok_or_else(|| format!("{} is not in the chain", F::NAME))?.config.to_string();
     let configs = RouteConfigs::parse(json.as_bytes(), |raw| F::check(raw, &|name| (options.env)(name)));

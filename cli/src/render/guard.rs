@@ -12,7 +12,7 @@ use super::when::when;
 use super::{Rendering, millis};
 use crate::gateway::{Check, Finder, Gateway, Guard, Service};
 
-/// The plugin's own JSON; `null` without a guard. `clusters` are those of [`clusters`].
+/// The plugin's own JSON; `null` without a guard. `clusters` are those of [`clusters()`].
 pub(super) fn content_guard(gateway: &Gateway, clusters: &[Cluster]) -> Value {
     let Some(guard) = &gateway.guard else {
         return Value::Null;

@@ -123,10 +123,7 @@ impl Entry<'_> {
             let tokens = self.number(&format!("{kind}_tokens")).unwrap_or(0);
             let labels = [("gen_ai_token_type", kind), ("usage_source", source.as_str())];
             self.add("ai_log_tokens_total", &labels, tokens);
-            if source == "reported"
-                && ["input", "output"].contains(&kind)
-                && tokens > 0
-            {
+            if source == "reported" && ["input", "output"].contains(&kind) && tokens > 0 {
                 self.add("gen_ai_client_token_usage_count", &[("gen_ai_token_type", kind)], 1);
             }
         }
