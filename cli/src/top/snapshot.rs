@@ -233,7 +233,8 @@ impl Snapshot {
 
 /// A name as a terminal may be shown it: without what steers one, turns the line round or is not seen.
 fn printable(name: &str) -> String {
-    let is_mark = |char| matches!(char, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{feff}');
+    let is_mark =
+        |char| matches!(char, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{feff}');
     let is_turn = |char| matches!(char, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}');
     let is_shown = |char: char| !char.is_control() && !is_mark(char) && !is_turn(char);
     name.chars().map(|char| if is_shown(char) { char } else { '\u{fffd}' }).collect()
