@@ -196,11 +196,13 @@ mod tests {
             (r#"{"ai_log":{"version":1,"times":{"started_us":5,"limited_us":8,"ended_us":9}}}"#, Ok(8)),
             (r#"{"ai_log":{"version":1}}"#, Err(Unread::NoTimes)),
             (r#"{"ai_log":{"version":2,"times":[]}}"#, Err(Unread::OtherVersion)),
-            (r#"{"ai_log":{"version":1,"times":[]}}"#, Err(Unread::Broken)),
+            (r#"{"ai_log":{"version":1,"times":7}}"#, Err(Unread::Broken)),
+            (r#"{"ai_log":{"version":1,"times":[]}}"#, Err(Unread::NoTimes)), // serde reads lists as structs
             (r#"{"ai_log":null}"#, Err(Unread::NoRecord)),
             (r#"{"time":"now"}"#, Err(Unread::NoRecord)),
             (r#"{"ai_log":{"vers"#, Err(Unread::Broken)),
             ("", Err(Unread::Broken)),
+            ("7", Err(Unread::Broken)),
             ("[]", Err(Unread::Broken)),
         ] {
             assert_eq!(Entry::parse(line.as_bytes()).map(|entry| entry.record.decided_us()), want, "{line}");
