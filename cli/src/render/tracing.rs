@@ -58,22 +58,21 @@ pub(super) fn tracing(tracing: &Tracing) -> Value {
         "#1": "A path and its query are the client's own words.",
         "max_path_tag_length": 0,
         "spawn_upstream_span": true,
-        "operation": format!(
-            "%CEL({known} ? {operation} : request.method)%%CEL({asked} ? ' ' : '')%{model}",
-            known = is_known(context::OPERATION),
-            operation = fact(context::OPERATION),
-            asked = is_known(context::MODEL),
-            model = text(context::MODEL),
-        ),
-        "upstream_operation": format!(
-            "%CEL({known} ? {provider} : 'attempt')%%CEL({asked} ? ' ' : '')%{model}",
-            known = is_known(context::PROVIDER),
-            provider = fact(context::PROVIDER),
-            asked = is_known(context::PROVIDER_MODEL),
-            model = text(context::PROVIDER_MODEL),
-        ),
+        "operation": span_name(context::OPERATION, "request.method", context::MODEL),
+        "upstream_operation": span_name(context::PROVIDER, "'attempt'", context::PROVIDER_MODEL),
         "custom_tags": tags(),
     })
+}
+
+/// The fact `first`, or else what the expression `otherwise` gives, and the model if there is one.
+fn span_name(first: Fact, otherwise: &str, model: Fact) -> String {
+    format!(
+        "%CEL({known} ? {first} : {otherwise})%%CEL({asked} ? ' ' : '')%{model}",
+        known = is_known(first),
+        first = fact(first),
+        asked = is_known(model),
+        model = text(model),
+    )
 }
 
 fn tracer(tracing: &Tracing) -> Value {

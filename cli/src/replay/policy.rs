@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::rc::Rc;
 
+use ai_log::AiLog;
 use consumer_auth::{CONSUMER_HEADER, ConsumerAuth, Identity};
 use model_router::config::Sticky;
 use model_router::request::RequestFacts;
 use model_router::{Allowed, ModelRouter, rules};
 use response_cache::ResponseCache;
 use sluice_core::openai::error::Code;
-use sluice_core::price::{Prices, RawPrice};
+use sluice_core::price::Prices;
 use sluice_core::when::Caller as Asker;
 use token_limit::TokenLimit;
 use token_limit::config::Dimension;
@@ -20,7 +21,7 @@ use super::decision::Refusal;
 use super::provider::{self, Step};
 use super::record::{Entry, Record};
 use crate::explain::config;
-use crate::gateway::{Action, CheckOptions, Failure, Gateway, Guard, Price};
+use crate::gateway::{Action, CheckOptions, Failure, Gateway, Guard};
 use crate::render::{self, Rendering};
 
 /// Errors by which consumer-auth refuses: what the request asked for was not looked at.
@@ -97,7 +98,7 @@ impl<'a> Policies<'a> {
             router: config::<ModelRouter>(&rendered, options)?,
             limits: limited.then(|| config::<TokenLimit>(&rendered, options)).transpose()?,
             cache: gateway.cache.as_ref().map(|_| config::<ResponseCache>(&rendered, options)).transpose()?,
-            prices: prices(&gateway.prices)?,
+            prices: config::<AiLog>(&rendered, options)?.prices.clone(),
         })
     }
 
@@ -201,16 +202,4 @@ impl<'a> Policies<'a> {
             |name: &str| checks.iter().any(|check| check.name == name && check.action == Action::Block);
         names.any(blocks)
     }
-}
-
-/// The price table, as the filters read it.
-fn prices(of: &[Price]) -> Result<Prices, String> {
-    let number = |decimal: crate::file::Decimal| decimal.to_string().parse::<f64>().unwrap_or_default();
-    let raw = |price: &Price| RawPrice {
-        glob: price.models.clone(),
-        input: number(price.input),
-        cached: price.cached.map(number),
-        output: number(price.output),
-    };
-    Prices::check(of.iter().map(raw).collect()).map_err(|why| format!("prices{why}"))
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::bed::{PHRASE, REFUSAL, allow, beds, chat_told, deny, told, with};
+use crate::bed::{PHRASE, REFUSAL, allow, beds, chat_told, deny, told, transcribe, with};
 use crate::places;
 use crate::speech::{Speech, error_code};
 
@@ -68,14 +68,7 @@ fn text_that_is_no_json_is_checked_too() {
         );
         let script = sluice_e2e::script::Script::json(json!({"content_type": kind, "body": body}));
         bed.providers[0].once(script);
-        let headers = [("content-type", "multipart/form-data; boundary=x")];
-        let reply = sluice_e2e::client::send(
-            bed.gateway.address(),
-            "POST",
-            "/v1/audio/transcriptions",
-            &headers,
-            form.as_bytes(),
-        );
+        let reply = transcribe(&bed, &form);
         assert_eq!(reply.status, 400, "{kind}: {}", reply.text());
     }
 }

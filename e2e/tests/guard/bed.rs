@@ -322,3 +322,10 @@ pub(crate) fn chat(model: &str, text: &str) -> Value {
 pub(crate) fn chat_told(model: &str, text: &str, stream: bool, script: Value) -> Value {
     with(chat(model, text), &json!({"stream": stream, "metadata": told(script)}))
 }
+
+/// Asks for a transcription by a form whose boundary is `x`.
+#[track_caller]
+pub(crate) fn transcribe(bed: &Guarded, form: &str) -> Reply {
+    let headers = [("content-type", "multipart/form-data; boundary=x")];
+    client::send(bed.gateway.address(), "POST", "/v1/audio/transcriptions", &headers, form.as_bytes())
+}

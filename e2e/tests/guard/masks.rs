@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sluice_e2e::client::Reply;
 use sluice_e2e::sse;
 
-use crate::bed::{Guarded, chat, chat_told, deny, told, with};
+use crate::bed::{Guarded, chat, chat_told, deny, told, transcribe, with};
 use crate::speech::{self, Speech};
 
 const MAIL: &str = "alice@example.com";
@@ -264,14 +264,7 @@ fn a_multipart_request_is_masked_too() {
     let body = format!(
         "--x\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\n{model}\r\n--x\r\ncontent-disposition: form-data; name=\"prompt\"\r\n\r\nnames: {MAIL}\r\n--x\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.mp3\"\r\ncontent-type: audio/mpeg\r\n\r\n\x01\x02\r\n--x--\r\n"
     );
-    let headers = [("content-type", "multipart/form-data; boundary=x")];
-    let reply = sluice_e2e::client::send(
-        bed.gateway.address(),
-        "POST",
-        "/v1/audio/transcriptions",
-        &headers,
-        body.as_bytes(),
-    );
+    let reply = transcribe(&bed, &body);
     assert_eq!(reply.status, 200, "{}", reply.text());
     let seen = bed.providers[0].tagged(model);
     assert_eq!(String::from_utf8_lossy(&seen[0].body), body.replace(MAIL, "[EMAIL_1]"));

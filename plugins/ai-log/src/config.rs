@@ -83,7 +83,7 @@ pub struct Config {
     /// Names of the request headers whose values are recorded.
     pub(crate) headers: Vec<Rc<str>>,
     /// What tokens cost.
-    pub(crate) prices: Prices,
+    pub prices: Prices,
     /// Which series there may be, and which this worker knows.
     pub(crate) bounds: RefCell<Bounds>,
 }

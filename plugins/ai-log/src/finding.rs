@@ -1,11 +1,9 @@
 //! What the content checks found, as they tell it.
 
 use serde::Deserialize;
+use sluice_core::metric;
 
 use crate::object::Object;
-
-/// Longest category in metrics, in bytes.
-const MAX_CATEGORY: usize = 32;
 
 /// What one check found in one direction; never the text.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -29,14 +27,9 @@ impl Finding {
         fact.and_then(|list| serde_json::from_str(list).ok()).unwrap_or_default()
     }
 
-    /// The category as a label, by the rule of `content-guard`'s own counters.
+    /// The category as the value of a label, as `content-guard`'s own counters have it.
     pub(crate) fn category(&self) -> String {
-        let plain = |char: char| match char.to_ascii_lowercase() {
-            char if char.is_ascii_alphanumeric() || char == '-' => char,
-            _ => '_',
-        };
-        let name: String = self.category.chars().take(MAX_CATEGORY).map(plain).collect();
-        if name.is_empty() { "none".to_owned() } else { name }
+        metric::word(&self.category)
     }
 
     /// Its members in the record.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use sluice_core::context;
 use sluice_core::filter::Host;
-use sluice_core::metric::{Label, series};
+use sluice_core::metric::{self, Label, series};
 
 use crate::config::{Action, Config, Direction};
 use crate::services::Risk;
@@ -15,9 +15,6 @@ const MAX_VERDICTS: usize = 32;
 
 /// Different categories in metrics, for services may name any.
 const MAX_CATEGORIES: usize = 64;
-
-/// Longest category in metrics, in bytes.
-const MAX_CATEGORY_BYTES: usize = 32;
 
 /// The check in whose name it is recorded that a body cannot be read.
 pub(crate) const UNREADABLE: &str = "content-guard";
@@ -98,12 +95,7 @@ pub(crate) struct Categories(BTreeSet<String>);
 impl Categories {
     /// `category` as a part of a metric's name.
     fn name(&mut self, category: &str) -> String {
-        let plain = |c: char| match c.to_ascii_lowercase() {
-            c if c.is_ascii_alphanumeric() || c == '-' => c,
-            _ => '_',
-        };
-        let name: String = category.chars().take(MAX_CATEGORY_BYTES).map(plain).collect();
-        let name = if name.is_empty() { "none".to_owned() } else { name };
+        let name = metric::word(category);
         if self.0.contains(&name) {
             return name;
         }

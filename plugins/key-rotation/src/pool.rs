@@ -99,11 +99,6 @@ impl Pool {
         self.keys.iter().any(|key| key.fingerprint == fingerprint)
     }
 
-    /// Whether every key rests.
-    pub(crate) fn all_rest(&self, rests: &Rests, now_ms: u64) -> bool {
-        self.keys.iter().all(|key| rests.until_ms(&key.fingerprint, now_ms).is_some())
-    }
-
     /// The next key to use: one that does not rest, if possible one that has not been `tried` in this request (comma
     /// separated fingerprints); with all resting, the one whose rest ends first. `None` without keys.
     pub(crate) fn pick(&self, rests: &Rests, tried: &str, now_ns: u64) -> Option<Lease> {

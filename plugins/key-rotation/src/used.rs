@@ -28,8 +28,10 @@ impl Used {
         let rests = Rests::read(host, &provider);
         let tried =
             if pool.has_choice() { context::TRIED_KEYS.get(host).unwrap_or_default() } else { String::new() };
-        let lease = pool.pick(&rests, &tried, host.now_ns())?;
-        if pool.all_rest(&rests, host.now_ms()) {
+        let now_ns = host.now_ns();
+        let lease = pool.pick(&rests, &tried, now_ns)?;
+        // A key that rests is picked only where all do.
+        if rests.until_ms(&lease.fingerprint, now_ns / 1_000_000).is_some() {
             host.count(&series(EXHAUSTED, &[(Label::Provider, &provider)]), 1);
         }
         if !pool.has_choice() {

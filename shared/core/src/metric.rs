@@ -8,6 +8,9 @@
 /// Longest value of a label, in bytes.
 pub const MAX_VALUE: usize = 128;
 
+/// Longest [`word`], in characters.
+const MAX_WORD: usize = 32;
+
 macro_rules! labels {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
         /// A label, by the name that a query knows.
@@ -91,6 +94,18 @@ pub fn add(series: &mut String, label: Label, value: &str) {
     series.push_str(label.name());
     series.push('=');
     series.extend(value.chars().map(|char| if char == ';' || char.is_control() { '_' } else { char }));
+}
+
+/// A word that somebody outside chose, as the value of a label: at most 32 characters, lower case letters, digits, `-` and
+/// `_`; `none` where it is empty. Whoever counts by it bounds how many there are.
+#[must_use]
+pub fn word(text: &str) -> String {
+    let plain = |char: char| match char.to_ascii_lowercase() {
+        char if char.is_ascii_alphanumeric() || char == '-' => char,
+        _ => '_',
+    };
+    let word: String = text.chars().take(MAX_WORD).map(plain).collect();
+    if word.is_empty() { "none".to_owned() } else { word }
 }
 
 /// The expressions by which the proxy takes the labels out of names: label, and a regular expression whose first group
