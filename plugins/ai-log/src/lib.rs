@@ -30,6 +30,8 @@ mod redact;
 mod registry;
 mod series;
 mod times;
+#[cfg(feature = "trap")]
+mod trap;
 mod usage;
 
 use std::rc::Rc;
@@ -70,6 +72,8 @@ impl Filter for AiLog {
     }
 
     fn on_request_headers(&mut self, host: &mut dyn Host, _end: bool) -> Next {
+        #[cfg(feature = "trap")]
+        trap::if_told(host, b"request");
         let started_us = host.now_ns() / 1_000;
         let headers = host.headers(Side::Request);
         let asked = Asked::new(&headers, &self.config.headers, started_us);
@@ -85,6 +89,8 @@ impl Filter for AiLog {
     }
 
     fn on_response_headers(&mut self, host: &mut dyn Host, end: bool) -> Next {
+        #[cfg(feature = "trap")]
+        trap::if_told(host, b"answer");
         self.metered = self.asked.as_ref().filter(|_| !end).and_then(|asked| claim(host, asked));
         let recorded = self.conversation.as_mut().is_some_and(|conversation| conversation.answered(host));
         if recorded || self.metered.is_some() { Next::Watch } else { Next::Pass }
