@@ -227,9 +227,11 @@ impl Upstream {
         wait::until(&what, || Some(self.requests()).filter(|seen| seen.len() >= count))
     }
 
-    /// Forgets what has arrived.
+    /// Forgets what has arrived and what was answered.
     pub fn forget(&self) {
-        self.shared.state().seen.clear();
+        let mut state = self.shared.state();
+        state.seen.clear();
+        state.served.clear();
     }
 
     /// Responses that the other side gave up before their end.

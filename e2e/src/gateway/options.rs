@@ -75,7 +75,7 @@ impl Options {
         let mut process = Process::start("sluice", &mut command, folder.path());
         let want = format!("ready on 127.0.0.1:{}", port.number());
         process.until_within(self.patience, &want, |process| process.stderr().contains(&want).then_some(()));
-        Gateway { process, port, admin, folder, checked: Mutex::default() }
+        Gateway { process, port, admin, folder, checked: Mutex::default(), may_trap: false }
     }
 
     fn command(&self, folder: &Path) -> Command {

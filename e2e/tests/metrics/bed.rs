@@ -1,5 +1,7 @@
 //! A gateway with every plugin in use, and its providers. What happens to a request, its model's name says.
 
+use std::time::Duration;
+
 use sluice_e2e::gateway::{Gateway, Options, closed_port};
 use sluice_e2e::ports::Port;
 use sluice_e2e::script::Script;
@@ -8,6 +10,9 @@ use sluice_e2e::upstream::Upstream;
 /// Keys of provider `k` that it answers so, whatever is asked; a fourth one is good. No other provider says 401 or 429,
 /// and both rests outlast the test: each begins once.
 const KEYS: [(&str, u16); 3] = [("sk-k-broken", 503), ("sk-k-limited", 429), ("sk-k-revoked", 401)];
+
+/// How long a start may take.
+const START: Duration = Duration::from_secs(180);
 
 /// Largest body of a request.
 pub(crate) const MAX_BODY: usize = 16 * 1024;
@@ -41,23 +46,32 @@ retry: {per_target: 2, backoff: 1ms}
 /// The gateway, its providers in the order of the chain, the provider with keys and the moderation service.
 pub(crate) struct Metered {
     pub(crate) gateway: Gateway,
+    pub(crate) yaml: String,
     pub(crate) chain: Vec<Upstream>,
     pub(crate) keyed: Upstream,
-    _service: Upstream,
+    pub(crate) service: Upstream,
     _closed: Port,
 }
 
 /// Starts it with so many workers.
 #[track_caller]
 pub(crate) fn start(workers: usize) -> Metered {
+    start_with(workers, "")
+}
+
+/// As [`start`], with further sections in its gateway.yaml.
+#[track_caller]
+pub(crate) fn start_with(workers: usize, sections: &str) -> Metered {
     let chain: Vec<Upstream> = ["a", "b", "c"].into_iter().map(Upstream::start).collect();
     let (keyed, service, closed) = (Upstream::start("k"), Upstream::start("service"), closed_port());
     for (key, status) in KEYS {
         keyed.for_key(key, Script::status(status).header("retry-after", "3600"));
     }
-    let yaml = [providers(&chain, &keyed, &closed), models(), guard(&service), SECTIONS.to_owned()].concat();
-    let gateway = Options::default().workers(workers).start(&yaml);
-    Metered { gateway, chain, keyed, _service: service, _closed: closed }
+    let ours = [providers(&chain, &keyed, &closed), models(), guard(&service)].concat();
+    let yaml = [&ours, SECTIONS, sections].concat();
+    // Several start at once, and other work on the machine makes that slow.
+    let gateway = Options::default().workers(workers).patience(START).start(&yaml);
+    Metered { gateway, yaml, chain, keyed, service, _closed: closed }
 }
 
 fn providers(chain: &[Upstream], keyed: &Upstream, closed: &Port) -> String {

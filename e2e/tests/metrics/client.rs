@@ -46,7 +46,8 @@ pub(crate) fn send(bed: &Metered, planned: &[Planned]) -> Vec<Got> {
     got.into_inner().expect("nobody panics")
 }
 
-fn ask(bed: &Metered, planned: &Planned, kept: &mut Option<Connection>) -> Got {
+/// Sends one request over the connection that is kept, if there is one.
+pub(crate) fn ask(bed: &Metered, planned: &Planned, kept: &mut Option<Connection>) -> Got {
     let open = || Connection::open(bed.gateway.address()).expect("the gateway listens");
     if planned.does != Does::Read {
         leave(bed, planned, open());

@@ -19,4 +19,5 @@ mod kinds;
 mod ledger;
 mod mixed;
 mod names;
+mod soak;
 mod traffic;

@@ -151,7 +151,7 @@ fn settled(bed: &Metered, log: &Counts) -> Metrics {
 }
 
 /// Tokens by the labels of the request and whether they were reported.
-type Used = HashMap<[String; 5], Tokens>;
+pub(crate) type Used = HashMap<[String; 5], Tokens>;
 
 /// What providers and clients say was used equals the metrics, for every caller, model, provider and operation.
 fn assert_tokens(run: &Run, metrics: &Metrics) {
@@ -161,18 +161,8 @@ fn assert_tokens(run: &Run, metrics: &Metrics) {
         .filter(|one| one.booked == Booked::Unknown)
         .map(|one| one.model.as_str())
         .collect();
-    let mut want = Used::new();
-    let served = served(&run.bed);
-    for (planned, got) in run.planned.iter().zip(&run.got) {
-        if unknown.contains(planned.model.as_str()) {
-            continue;
-        }
-        if let Some((provider, source, tokens)) = used(planned, got, &served) {
-            let model = planned.model.replace(';', "_");
-            let key = [planned.consumer, &model, provider, planned.operation, source].map(str::to_owned);
-            *want.entry(key).or_default() += tokens;
-        }
-    }
+    let each = run.planned.iter().zip(&run.got).filter(|(one, _)| !unknown.contains(one.model.as_str()));
+    let want = wanted(each, &served(&run.bed));
     let mut found = Used::new();
     for (series, value) in metrics.of("ai_log_tokens_total") {
         let key = [
@@ -198,6 +188,19 @@ fn assert_tokens(run: &Run, metrics: &Metrics) {
     );
 }
 
+/// What these requests are to be booked with.
+pub(crate) fn wanted<'a>(each: impl Iterator<Item = (&'a Planned, &'a Got)>, served: &Reports) -> Used {
+    let mut want = Used::new();
+    for (planned, got) in each {
+        if let Some((provider, source, tokens)) = used(planned, got, served) {
+            let model = planned.model.replace(';', "_");
+            let key = [planned.consumer, &model, provider, planned.operation, source].map(str::to_owned);
+            *want.entry(key).or_default() += tokens;
+        }
+    }
+    want
+}
+
 fn add(tokens: &mut Tokens, series: &Series, value: u64) {
     match series.label("gen_ai_token_type") {
         "input" => tokens.input += value,
@@ -209,7 +212,10 @@ fn add(tokens: &mut Tokens, series: &Series, value: u64) {
 }
 
 /// What each user's last answer by each provider reported.
-fn served(bed: &Metered) -> HashMap<(String, &'static str), Option<Tokens>> {
+pub(crate) type Reports = HashMap<(String, &'static str), Option<Tokens>>;
+
+/// All that the providers have reported.
+pub(crate) fn served(bed: &Metered) -> Reports {
     let providers = ["a", "b", "c"].into_iter().zip(&bed.chain).chain([("k", &bed.keyed)]);
     let all =
         providers.flat_map(|(name, provider)| provider.served().into_iter().map(move |one| (name, one)));
@@ -223,11 +229,7 @@ fn served(bed: &Metered) -> HashMap<(String, &'static str), Option<Tokens>> {
 /// The rule: an answer that the client got whole counts what its provider reported; so does one that was withheld, for
 /// the provider has given it, and one that broke off but had said until then what it used. Any other that has begun is
 /// estimated, as docs/plugins/provider-adapter.md tells. A refusal, an error and what the cache gave count nothing.
-fn used(
-    planned: &Planned,
-    got: &Got,
-    served: &HashMap<(String, &'static str), Option<Tokens>>,
-) -> Option<(&'static str, &'static str, Tokens)> {
+fn used(planned: &Planned, got: &Got, served: &Reports) -> Option<(&'static str, &'static str, Tokens)> {
     let begun = got.status == 200 || planned.kind == "said";
     let provider = got.provider.unwrap_or("a");
     let report = served.get(&(planned.user.clone(), provider)).copied().flatten();
@@ -248,7 +250,7 @@ fn used(
 
 /// The dollars of every record are its tokens at the price of the model that served; those of the estimated input where
 /// the client did not wait for an answer.
-fn assert_costs(records: &[Value]) {
+pub(crate) fn assert_costs(records: &[Value]) {
     for record in records {
         let tokens = |name: &str| record[name].as_u64();
         let left = tokens("input_estimate").filter(|_| record["end"] == "client_gone");

@@ -162,3 +162,30 @@ pub(crate) fn plan(seed: u64, count: usize) -> (Vec<Planned>, Vec<Planned>) {
     let rest = (first.len()..).zip(kinds).map(|(n, kind)| kinds::one(n, kind, &mut random)).collect();
     (first, rest)
 }
+
+/// Requests without end, of each kind as often as in [`plan`].
+pub(crate) struct Endless {
+    kinds: Vec<&'static str>,
+    random: Random,
+    next: usize,
+}
+
+impl Endless {
+    /// Goes on with the `next`th request.
+    pub(crate) fn new(seed: u64, next: usize) -> Self {
+        let kinds = KINDS.iter().flat_map(|(kind, times)| vec![*kind; *times]);
+        let others = OTHERS.iter().flat_map(|kind| [*kind; 50]);
+        Self { kinds: kinds.chain(others).collect(), random: Random::new(seed), next }
+    }
+}
+
+impl Iterator for Endless {
+    type Item = Planned;
+
+    fn next(&mut self) -> Option<Planned> {
+        let kind = *self.random.pick(&self.kinds);
+        let one = kinds::one(self.next, kind, &mut self.random);
+        self.next += 1;
+        Some(one)
+    }
+}
