@@ -46,12 +46,18 @@ pub(crate) fn read(headers: &Headers) -> Result<Call, Refusal> {
     shape(headers).map(Call::Route)
 }
 
-/// Whether servers differ in what `path` means: it holds a slash or backslash that is encoded, or a segment `.`
-/// or `..`. The provider might take it for another operation than the one that is metered.
+/// Whether servers differ in what `path` means: a segment of it is `.` or `..`, be it encoded, padded or followed by
+/// parameters (`..;a=b`), or holds a slash, a backslash, a control character or what is encoded twice. The provider
+/// might take it for another operation than the one that is metered and that the caller may use.
 fn is_ambiguous(path: &str) -> bool {
-    let lower = path.to_ascii_lowercase();
-    let is_dots = |segment: &str| matches!(segment.replace("%2e", ".").as_str(), "." | "..");
-    lower.contains("%2f") || lower.contains("%5c") || lower.split(['/', '\\']).any(is_dots)
+    if !path.contains(['%', '\\', '.']) {
+        return false; // as good as every path
+    }
+    path.split(['/', '\\']).any(|segment| {
+        let Ok(text) = percent_decode_str(segment).decode_utf8() else { return true };
+        let name = text.split(';').next().unwrap_or_default().trim();
+        matches!(name, "." | "..") || text.contains(|char: char| "/\\%".contains(char) || char.is_control())
+    })
 }
 
 /// Model named by the path, Azure's way: `/openai/deployments/{model}/chat/completions`

@@ -1,5 +1,7 @@
 //! What a request asks of each limit that applies to it, and what it comes to in the end.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 use sluice_core::content::Shape;
 use sluice_core::context;
@@ -61,8 +63,11 @@ fn tag(config: &Config, subject: &Subject) -> String {
 /// A limit that counts something else, over another window or by something else, starts anew; one whose amount changes
 /// does not.
 fn ledger_name(limit: &Limit) -> String {
-    let by = limit.by.iter().fold(String::new(), |by, dimension| format!("{by}-{dimension}"));
-    format!("{}-{}-{}{by}", limit.name, limit.measure.name(), limit.per_ms)
+    let mut name = format!("{}-{}-{}", limit.name, limit.measure.name(), limit.per_ms);
+    for dimension in &limit.by {
+        let _ = write!(name, "-{dimension}"); // a String never fails
+    }
+    name
 }
 
 fn needs_price(limits: &[(usize, &Limit)]) -> bool {
@@ -205,7 +210,9 @@ fn is_withheld(host: &dyn Host) -> bool {
 /// Whether a provider has got to see the request. Envoy knows its own address in a connection once there is one, not
 /// while it tries; it speaks of the last attempt, and those before are on `fallback`'s list.
 fn reached_provider(host: &dyn Host) -> bool {
-    if host.attribute(&["upstream", "local_address"]).is_some() {
+    // What a meter counted, a provider has answered, if not the cache: this is told more cheaply.
+    let is_metered = context::USAGE_SOURCE.get(host).is_some_and(|source| source != "cache");
+    if is_metered || host.attribute(&["upstream", "local_address"]).is_some() {
         return true;
     }
     let attempts =

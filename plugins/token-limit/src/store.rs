@@ -10,6 +10,8 @@ mod shard;
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Write as _;
+
 use sha2::{Digest, Sha256};
 use sluice_core::window::{Ledger, MAX_AMOUNT, Window};
 
@@ -18,6 +20,9 @@ const MAX_PART_BYTES: usize = 64;
 
 /// How many bytes of a digest stand for a part that is not, as twice as many hex digits.
 const DIGEST_BYTES: usize = 16;
+
+/// Room for a usual key, in bytes.
+const KEY_BYTES: usize = 128;
 
 /// What a request wants of one bucket: a limit, as it is counted for one caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,23 +130,29 @@ pub struct Decision {
 /// ```
 #[must_use]
 pub fn key(tag: &str, limit: &str, values: &[&str]) -> String {
-    let mut key = format!("sluice:{{{}}}:{}", part(tag), part(limit));
+    let mut key = String::with_capacity(KEY_BYTES);
+    key.push_str("sluice:{");
+    push_part(&mut key, tag);
+    key.push_str("}:");
+    push_part(&mut key, limit);
     for value in values {
         key.push(':');
-        key.push_str(&part(value));
+        push_part(&mut key, value);
     }
     key
 }
 
-/// A part of a key: as it is if it is short and plain, else `#` and the start of its digest. An empty one is not
+/// Adds a part of a key: as it is if it is short and plain, else `#` and the start of its digest. An empty one is not
 /// plain: Redis takes an empty tag for none.
-fn part(value: &str) -> String {
+fn push_part(key: &mut String, value: &str) {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if (1..=MAX_PART_BYTES).contains(&value.len()) && value.bytes().all(plain) {
-        return value.to_owned();
+        return key.push_str(value);
     }
-    let digest = Sha256::digest(value.as_bytes());
-    digest.iter().take(DIGEST_BYTES).fold("#".to_owned(), |hex, byte| format!("{hex}{byte:02x}"))
+    key.push('#');
+    for byte in Sha256::digest(value.as_bytes()).iter().take(DIGEST_BYTES) {
+        let _ = write!(key, "{byte:02x}"); // a String never fails
+    }
 }
 
 /// Of the buckets that refuse, given by index with the time until they free, the one that frees last; of equal ones

@@ -4,6 +4,12 @@
 use crate::filter::Headers;
 use crate::form;
 
+/// The parameter that names an encoding of text, and `charset*` (RFC 2231).
+const CHARSET: &[u8] = b"charset";
+
+/// Names of UTF-8, and of what is a part of it.
+const UTF8: [&[u8]; 4] = [b"utf-8", b"utf8", b"us-ascii", b"ascii"];
+
 /// What a request's headers say of its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestBody {
@@ -24,12 +30,12 @@ impl RequestBody {
         if is_encoded(headers) {
             return Self::Unread;
         }
-        let value = String::from_utf8_lossy(headers.get("content-type").unwrap_or_default());
-        match essence(&value).as_str() {
-            "" => Self::Json,
-            kind if is_json(kind) => Self::Json,
-            _ => form::boundary(&value).map_or(Self::Other, Self::Form),
+        let value = headers.get("content-type").unwrap_or_default();
+        let kind = essence(value);
+        if kind.is_empty() || is_json(kind) {
+            return if is_utf8(value) { Self::Json } else { Self::Other };
         }
+        form::boundary(&String::from_utf8_lossy(value)).map_or(Self::Other, Self::Form)
     }
 }
 
@@ -50,26 +56,45 @@ impl Shape {
     /// Reads `content-type` and `content-encoding`.
     #[must_use]
     pub fn of(headers: &Headers) -> Self {
-        let shape = match essence(&String::from_utf8_lossy(headers.get("content-type").unwrap_or_default())) {
-            kind if kind == "text/event-stream" => Self::Stream,
-            kind if is_json(&kind) => Self::Json,
+        let shape = match essence(headers.get("content-type").unwrap_or_default()) {
+            kind if kind.eq_ignore_ascii_case(b"text/event-stream") => Self::Stream,
+            kind if is_json(kind) => Self::Json,
             _ => return Self::Other,
         };
         if is_encoded(headers) { Self::Unread } else { shape }
     }
 }
 
-/// The media type without its parameters, in lower case.
-fn essence(content_type: &str) -> String {
-    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+/// Whether no parameter says that the text is anything but UTF-8, which JSON always is (RFC 8259 section 8.1). To a provider
+/// that believes one, other bytes would be quotes: of UTF-7, `+ACI-`.
+fn is_utf8(content_type: &[u8]) -> bool {
+    let allows = |parameter: &[u8]| {
+        let (name, value) = parameter.split_at(memchr::memchr(b'=', parameter).unwrap_or(parameter.len()));
+        let is_charset =
+            name.trim_ascii().get(..CHARSET.len()).is_some_and(|name| name.eq_ignore_ascii_case(CHARSET));
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        let value = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
+        !is_charset || UTF8.iter().any(|name| name.eq_ignore_ascii_case(value))
+    };
+    content_type.split(|byte| *byte == b';').skip(1).all(allows)
 }
 
-/// `application/json`, or a type built on it (RFC 6839 section 3.1).
-fn is_json(essence: &str) -> bool {
-    essence == "application/json" || essence.ends_with("+json")
+/// The media type without its parameters.
+fn essence(content_type: &[u8]) -> &[u8] {
+    content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
+}
+
+/// `application/json`, or a type built on it (RFC 6839 section 3.1), in any case.
+fn is_json(essence: &[u8]) -> bool {
+    let suffix = essence.last_chunk::<5>();
+    essence.eq_ignore_ascii_case(b"application/json")
+        || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case(b"+json"))
 }
 
 fn is_encoded(headers: &Headers) -> bool {
+    if headers.get("content-encoding").is_none() {
+        return false;
+    }
     let mut encodings = headers.iter().filter(|(name, _)| *name == "content-encoding");
     encodings.any(|(_, value)| !value.is_empty() && !value.eq_ignore_ascii_case(b"identity"))
 }
@@ -92,6 +117,14 @@ mod tests {
             (";", RequestBody::Json),
             ("; charset=utf-8", RequestBody::Json),
             ("Application/JSON ; x=y", RequestBody::Json),
+            ("application/json; Charset=\"UTF-8\"", RequestBody::Json),
+            ("application/json;charset = us-ascii ;x", RequestBody::Json),
+            ("application/json; charset=utf-7", RequestBody::Other),
+            ("application/json; charset=utf-16", RequestBody::Other),
+            ("application/json; charset", RequestBody::Other),
+            ("application/json; charset*=utf-8''utf-7", RequestBody::Other),
+            ("application/json; charset=utf-8; charset=utf-7", RequestBody::Other),
+            ("; charset=shift_jis", RequestBody::Other),
             ("application/problem+json", RequestBody::Json),
             ("text/json", RequestBody::Other),
             ("application/jsonl", RequestBody::Other),

@@ -9,8 +9,6 @@
 //! 262,144 buckets have used ten slots, 100 MB if they have used all 60. A bucket too many drops the one in its shard
 //! that would be empty soonest, and counts it.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use sluice_core::filter::{Conflict, Host};
 use sluice_core::window::{Ledger, Window};
 
@@ -36,8 +34,9 @@ const UNSETTLED: &str = "token_limit_unsettled_total";
 
 /// Holds the amounts of all `wants` until `expires_ms`, or none of them.
 pub fn reserve(host: &mut dyn Host, wants: &[Want<'_>], expires_ms: u64, now_ms: u64) -> Decision {
+    let ids = ids(wants);
     for _ in 0..TRIES {
-        if let Ok(decision) = try_reserve(host, wants, expires_ms, now_ms) {
+        if let Ok(decision) = try_reserve(host, wants, &ids, expires_ms, now_ms) {
             return decision;
         }
     }
@@ -75,8 +74,9 @@ pub fn renew(host: &mut dyn Host, owed: &[Owed<'_>], old_expires_ms: u64, new_ex
 
 /// How the buckets stand, and when each would admit the amount wanted of it. Changes nothing.
 pub fn peek(host: &dyn Host, wants: &[Want<'_>], now_ms: u64) -> Vec<Standing> {
-    let shards = open_all(host, wants);
-    wants.iter().map(|want| Standing::of(&ledger(&shards, want, now_ms), want.limit, want.amount)).collect()
+    let ids = ids(wants);
+    let shards = open_all(host, &ids);
+    standings(wants, &ledgers(&shards, wants, &ids, now_ms), |want| want.amount)
 }
 
 /// A change to one bucket.
@@ -88,7 +88,6 @@ struct Step {
 
 #[derive(Clone, Copy)]
 enum Change {
-    Hold { amount: u64, expires_ms: u64 },
     Release { amount: u64, expires_ms: u64 },
     Extend { amount: u64, old_expires_ms: u64, new_expires_ms: u64 },
     Settle { held: u64, expires_ms: u64, actual: u64, limit: u64 },
@@ -108,7 +107,6 @@ impl Step {
         let mut ledger = shard.ledger(self.id, self.window, now_ms);
         let mut lifted = 0;
         match self.change {
-            Change::Hold { amount, expires_ms } => ledger.hold(amount, expires_ms),
             Change::Release { amount, expires_ms } => ledger.release(amount, expires_ms),
             Change::Extend { amount, old_expires_ms, new_expires_ms } => {
                 ledger.extend(amount, old_expires_ms, new_expires_ms);
@@ -127,6 +125,7 @@ impl Step {
 
 /// A shard as it was read.
 struct Opened {
+    number: u16,
     name: String,
     version: u32,
     shard: Shard,
@@ -136,7 +135,7 @@ impl Opened {
     fn read(host: &dyn Host, number: u16) -> Self {
         let name = format!("token-limit/{number}");
         let shared = host.shared(&name);
-        Self { name, version: shared.version, shard: Shard::decode(&shared.value) }
+        Self { number, name, version: shared.version, shard: Shard::decode(&shared.value) }
     }
 
     fn write(self, host: &mut dyn Host) -> Result<(), Conflict> {
@@ -148,20 +147,39 @@ impl Opened {
     }
 }
 
-type Shards = BTreeMap<u16, Opened>;
-
-fn open_all(host: &dyn Host, wants: &[Want<'_>]) -> Shards {
-    let numbers: BTreeSet<_> = wants.iter().map(|want| Id::of(want.key).shard(SHARDS)).collect();
-    numbers.into_iter().map(|number| (number, Opened::read(host, number))).collect()
+/// Names of the buckets: each costs a digest, so it is made once.
+fn ids(wants: &[Want<'_>]) -> Vec<Id> {
+    wants.iter().map(|want| Id::of(want.key)).collect()
 }
 
-fn ledger(shards: &Shards, want: &Want<'_>, now_ms: u64) -> Ledger {
-    let id = Id::of(want.key);
-    let opened = shards.get(&id.shard(SHARDS));
-    opened.map_or_else(
-        || Ledger::new(want.window, now_ms),
-        |opened| opened.shard.ledger(id, want.window, now_ms),
-    )
+/// Numbers of their shards, each once, in the order in which everybody writes them.
+fn numbers(ids: impl Iterator<Item = Id>) -> Vec<u16> {
+    let mut numbers: Vec<u16> = ids.map(|id| id.shard(SHARDS)).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}
+
+fn open_all(host: &dyn Host, ids: &[Id]) -> Vec<Opened> {
+    numbers(ids.iter().copied()).into_iter().map(|number| Opened::read(host, number)).collect()
+}
+
+/// The ledgers of all wants, in their order.
+fn ledgers(shards: &[Opened], wants: &[Want<'_>], ids: &[Id], now_ms: u64) -> Vec<Ledger> {
+    let ledger = |(want, id): (&Want<'_>, &Id)| {
+        let opened = shards.iter().find(|opened| opened.number == id.shard(SHARDS));
+        opened.map_or_else(
+            || Ledger::new(want.window, now_ms),
+            |opened| opened.shard.ledger(*id, want.window, now_ms),
+        )
+    };
+    wants.iter().zip(ids).map(ledger).collect()
+}
+
+/// How the buckets stand to whoever wants `amount` of them.
+fn standings(wants: &[Want<'_>], ledgers: &[Ledger], amount: impl Fn(&Want<'_>) -> u64) -> Vec<Standing> {
+    let standing = |(want, ledger): (&Want<'_>, &Ledger)| Standing::of(ledger, want.limit, amount(want));
+    wants.iter().zip(ledgers).map(standing).collect()
 }
 
 /// One reading of all shards, one decision, one writing; `Err` if somebody else wrote in between, and then nothing is
@@ -169,60 +187,60 @@ fn ledger(shards: &Shards, want: &Want<'_>, now_ms: u64) -> Ledger {
 fn try_reserve(
     host: &mut dyn Host,
     wants: &[Want<'_>],
+    ids: &[Id],
     expires_ms: u64,
     now_ms: u64,
 ) -> Result<Decision, Conflict> {
-    let mut shards = open_all(host, wants);
-    let ledgers: Vec<_> = wants.iter().map(|want| (want, ledger(&shards, want, now_ms))).collect();
-    let before = ledgers.iter().map(|(want, ledger)| Standing::of(ledger, want.limit, want.amount));
-    let refusing = before.clone().map(|standing| standing.frees_in_ms).enumerate().filter(|(_, ms)| *ms > 0);
-    if let Some(index) = last_to_free(refusing) {
-        return Ok(Decision { verdict: Verdict::Refused { index }, standings: before.collect() });
+    let mut shards = open_all(host, ids);
+    let mut ledgers = ledgers(&shards, wants, ids, now_ms);
+    let frees_in_ms =
+        wants.iter().zip(&ledgers).map(|(want, ledger)| ledger.frees_in_ms(want.limit, want.amount));
+    if let Some(index) = last_to_free(frees_in_ms.enumerate().filter(|(_, ms)| *ms > 0)) {
+        let standings = standings(wants, &ledgers, |want| want.amount);
+        return Ok(Decision { verdict: Verdict::Refused { index }, standings });
     }
-    let hold =
-        |want: &Want<'_>| Step::new(want.key, want.window, Change::Hold { amount: want.amount, expires_ms });
-    let steps: Vec<_> = wants.iter().map(hold).collect();
-    for step in &steps {
-        if let Some(opened) = shards.get_mut(&step.shard()) {
-            step.apply(&mut opened.shard, now_ms);
+    for ((want, id), ledger) in wants.iter().zip(ids).zip(&mut ledgers) {
+        ledger.hold(want.amount, expires_ms);
+        if let Some(opened) = shards.iter_mut().find(|opened| opened.number == id.shard(SHARDS)) {
+            opened.shard.put(*id, ledger, now_ms);
         }
     }
-    let after =
-        wants.iter().map(|want| Standing::of(&ledger(&shards, want, now_ms), want.limit, 0)).collect();
-    write_all(host, shards, steps, now_ms)?;
-    Ok(Decision { verdict: Verdict::Admitted, standings: after })
+    write_all(host, shards).map_err(|written| {
+        // What cannot be taken back either expires with its lease.
+        update(host, &take_back(wants, ids, &written, expires_ms), now_ms);
+        Conflict
+    })?;
+    Ok(Decision { verdict: Verdict::Admitted, standings: standings(wants, &ledgers, |_| 0) })
 }
 
-/// Writes all shards, or takes back what was held in those already written.
-fn write_all(host: &mut dyn Host, shards: Shards, steps: Vec<Step>, now_ms: u64) -> Result<(), Conflict> {
-    let mut written = BTreeSet::new();
-    for (number, opened) in shards {
+/// Writes all shards; `Err` with the numbers of those that were written before somebody else was faster.
+fn write_all(host: &mut dyn Host, shards: Vec<Opened>) -> Result<(), Vec<u16>> {
+    let mut written = Vec::new();
+    for opened in shards {
+        let number = opened.number;
         if opened.write(host).is_err() {
-            let holds = steps.into_iter().filter(|step| written.contains(&step.shard()));
-            // What cannot be taken back either expires with its lease.
-            update(host, &holds.map(take_back).collect::<Vec<_>>(), now_ms);
-            return Err(Conflict);
+            return Err(written);
         }
-        written.insert(number);
+        written.push(number);
     }
     Ok(())
 }
 
-fn take_back(step: Step) -> Step {
-    match step.change {
-        Change::Hold { amount, expires_ms } => {
-            Step { change: Change::Release { amount, expires_ms }, ..step }
-        }
-        _ => step,
-    }
+/// Undoes what was held in these shards.
+fn take_back(wants: &[Want<'_>], ids: &[Id], shards: &[u16], expires_ms: u64) -> Vec<Step> {
+    let held = wants.iter().zip(ids).filter(|(_, id)| shards.contains(&id.shard(SHARDS)));
+    held.map(|(want, id)| {
+        let change = Change::Release { amount: want.amount, expires_ms };
+        Step { id: *id, window: want.window, change }
+    })
+    .collect()
 }
 
 /// Makes changes that depend on nothing, shard by shard. Returns what [`Step::apply`] says of each; `None` of one that
 /// could not be made.
 fn update(host: &mut dyn Host, steps: &[Step], now_ms: u64) -> Vec<Option<u64>> {
-    let shards: BTreeSet<u16> = steps.iter().map(Step::shard).collect();
     let mut results = vec![None; steps.len()];
-    for number in shards {
+    for number in numbers(steps.iter().map(|step| step.id)) {
         let mut own: Vec<_> =
             steps.iter().zip(&mut results).filter(|(step, _)| step.shard() == number).collect();
         update_shard(host, number, &mut own, now_ms);

@@ -125,7 +125,14 @@ impl Ledger {
     /// Milliseconds until the level is 0, held amounts counted as in [`Self::frees_in_ms`].
     #[must_use]
     pub fn resets_in_ms(&self) -> u64 {
-        self.ends().last().map_or(0, |(end, _)| end.saturating_sub(self.now_ms))
+        let end = match self.window {
+            Some(window) => {
+                let held = (self.held() > 0).then(|| window.slot_at(self.now_ms));
+                self.slots.last().max(held).map(|start| window.end_of(start))
+            }
+            None => self.leases.last(),
+        };
+        end.map_or(0, |end| end.saturating_sub(self.now_ms))
     }
 
     /// When nothing stands in the ledger any more if it is left alone, in milliseconds since the epoch; 0 if nothing
