@@ -34,8 +34,24 @@ const EGRESS_PREFIX: &str = "x-stainless-";
 /// (<https://www.envoyproxy.io/docs/envoy/v1.40.0/configuration/http/http_filters/router_filter#x-envoy-ratelimited>).
 const OURS_PREFIXES: [&str; 2] = ["x-ai-", "x-envoy-"];
 
-/// Answer headers that are between the provider and the operator: whose account it is, and a session with it.
-const OPERATORS: [&str; 3] = ["openai-organization", "openai-project", "set-cookie"];
+/// Answer headers that are between the provider and the operator: whose account it is, a session with it, how to log
+/// in to it.
+const OPERATORS: [&str; 5] =
+    ["openai-organization", "openai-project", "set-cookie", "www-authenticate", "proxy-authenticate"];
+
+/// Answer headers by which the provider speaks of its own host, or sends elsewhere: to the client they would be the
+/// gateway's word. Who follows a redirect takes the prompt along, and a key in any header but `authorization`
+/// (<https://www.rfc-editor.org/rfc/rfc9110#section-15.4>, step 2.2).
+const HOSTS: [&str; 8] = [
+    "alt-svc",
+    "clear-site-data",
+    "content-location",
+    "location",
+    "nel",
+    "refresh",
+    "report-to",
+    "strict-transport-security",
+];
 
 /// Names of the request headers to remove. `has_key`: `authorization` was written for this attempt.
 pub(crate) fn unwanted<'a>(headers: &'a Headers, pass: &[String], has_key: bool) -> Vec<&'a str> {
@@ -52,6 +68,7 @@ pub(crate) fn withheld(headers: &Headers) -> Vec<&str> {
     let stops = |name: &&str| {
         *name == ERROR_HEADER
             || OPERATORS.contains(name)
+            || HOSTS.contains(name)
             || OURS_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
     };
     headers.iter().map(|(name, _)| name).filter(stops).collect()
@@ -109,5 +126,20 @@ mod tests {
         }
         assert_eq!(deployment("/openai/deployments/gpt-4o/chat/completions"), Some("gpt-4o"));
         assert_eq!(deployment("/v1/chat/completions"), None);
+    }
+
+    #[test]
+    fn what_speaks_of_the_provider_s_own_host_or_account_stops_here() {
+        let stopped = [
+            "location",
+            "alt-svc",
+            "strict-transport-security",
+            "set-cookie",
+            "www-authenticate",
+            "x-ai-retry",
+        ];
+        let passed = ["content-type", "retry-after", "x-request-id", "openai-processing-ms", "cf-ray"];
+        let all = stopped.iter().chain(&passed).map(|name| ((*name).to_owned(), b"x".to_vec()));
+        assert_eq!(withheld(&Headers::new(all.collect())), stopped);
     }
 }
