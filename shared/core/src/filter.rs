@@ -5,6 +5,7 @@ use std::rc::Rc;
 use serde::de::DeserializeOwned;
 
 use crate::config::Env;
+pub use crate::headers::Headers;
 use crate::openai::error::LocalReply;
 
 /// One half of an HTTP exchange: its headers and its body.
@@ -46,42 +47,13 @@ pub enum Next {
     Break,
 }
 
-/// All headers of one side, as read in one host call.
-#[derive(Clone, Debug, Default)]
-pub struct Headers(Vec<(String, Vec<u8>)>);
-
-impl Headers {
-    /// Takes pairs in wire order; names in lower case, as Envoy keeps them.
-    #[must_use]
-    pub fn new(pairs: Vec<(String, Vec<u8>)>) -> Self {
-        Self(pairs)
-    }
-
-    /// First value of `name` (lower case) as raw bytes.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_slice())
-    }
-
-    /// First value of `name`, if it is UTF-8.
-    #[must_use]
-    pub fn text(&self, name: &str) -> Option<&str> {
-        std::str::from_utf8(self.get(name)?).ok()
-    }
-
-    /// All pairs in wire order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
-    }
-}
-
 /// Names one callout in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CalloutId(pub u32);
 
 /// Names one stream of one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StreamId(pub u32);
+pub struct StreamId(pub u64);
 
 /// An HTTP request a filter sends to a cluster of its own choice.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,13 +1,16 @@
 //! Policy logic shared by every plugin. No host, no clock, no I/O.
 
 pub mod breaker;
+pub mod chain;
 pub mod config;
 pub mod content;
 pub mod context;
 pub mod detect;
+pub mod digits;
 pub mod filter;
 pub mod form;
 pub mod glob;
+pub mod headers;
 pub mod json;
 pub mod meter;
 pub mod metric;

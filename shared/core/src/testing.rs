@@ -31,7 +31,7 @@ pub struct FakeHost {
     /// The soonest detached wake-up asked for, in milliseconds from then.
     pub wake_detached_after: Option<u64>,
     /// What [`Host::stream`] says.
-    pub stream: u32,
+    pub stream: u64,
     /// Streams whose wake-up was hastened, in order.
     pub hastened: Vec<StreamId>,
     /// Callouts sent, detached ones among them: cluster, headers, body, timeout. The n-th has id n, from 1.

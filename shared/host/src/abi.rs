@@ -7,7 +7,7 @@
 
 use std::ptr::{null, null_mut};
 
-use sluice_core::filter::{Callout, Side};
+use sluice_core::filter::{Callout, Headers, Side};
 
 const OK: u32 = 0;
 
@@ -192,11 +192,11 @@ pub(crate) fn append_buffer(buffer: BufferType, value: &[u8]) -> bool {
     OK == unsafe { proxy_set_buffer_bytes(buffer, behind, 0, value.as_ptr(), value.len()) }
 }
 
-pub(crate) fn headers(map: MapType) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn headers(map: MapType) -> Headers {
     let (mut data, mut size) = (null_mut(), 0);
     // SAFETY: the host writes a pointer and a length.
     let status = unsafe { proxy_get_header_map_pairs(map, &raw mut data, &raw mut size) };
-    owned(status, data, size).and_then(|bytes| crate::pairs::decode(&bytes)).unwrap_or_default()
+    owned(status, data, size).map(crate::pairs::decode).unwrap_or_default()
 }
 
 pub(crate) fn header(map: MapType, name: &str) -> Option<Vec<u8>> {

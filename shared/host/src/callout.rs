@@ -7,7 +7,7 @@ use crate::abi::{self, BufferType, MapType};
 /// The whole answer of a callout. One that is not answered is reported as no headers at all, or as a reply that
 /// Envoy makes in the upstream's name.
 pub(crate) fn callout_reply(body_size: usize) -> Result<CalloutReply, CalloutError> {
-    let headers = Headers::new(abi::headers(MapType::Callout));
+    let headers = abi::headers(MapType::Callout);
     let status = headers.text(":status").and_then(|status| status.parse().ok());
     let body = abi::buffer(BufferType::CalloutBody, 0, body_size).unwrap_or_default();
     let status = status.filter(|status| !is_envoys_own(*status, &headers));

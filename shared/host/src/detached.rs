@@ -4,24 +4,27 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
-use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter, Host as _};
+use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter, Host as _, StreamId};
 
 use crate::envoy::Envoy;
+use crate::stage;
 use crate::wake::{Waiting, Wake};
 
 /// The detached work of one root context, each part with the configuration that asked for it.
 pub(crate) struct Detached<F: Filter> {
     root: u32,
-    waiting: Rc<Waiting>,
+    at: usize,
+    pub(crate) waiting: Rc<Waiting>,
     this: Weak<Self>,
     callouts: RefCell<HashMap<CalloutId, Rc<F::Config>>>,
     wakes: RefCell<Vec<(u64, Rc<F::Config>)>>,
 }
 
 impl<F: Filter> Detached<F> {
-    pub(crate) fn new(root: u32, waiting: Rc<Waiting>) -> Rc<Self> {
+    pub(crate) fn new(root: u32, at: usize, waiting: Rc<Waiting>) -> Rc<Self> {
         Rc::new_cyclic(|this| Self {
             root,
+            at,
             waiting,
             this: this.clone(),
             callouts: RefCell::default(),
@@ -29,19 +32,19 @@ impl<F: Filter> Detached<F> {
         })
     }
 
-    /// Root context of the filter.
-    pub(crate) fn root(&self) -> u32 {
-        self.root
-    }
-
     /// Takes over what a callback asked of `host`.
-    pub(crate) fn settle(&self, host: &Envoy, config: &Rc<F::Config>) {
-        host.hastened.iter().for_each(|stream| self.waiting.hasten(stream.0));
+    pub(crate) fn settle(&self, host: &Envoy<'_>, config: &Rc<F::Config>) {
+        host.hastened.iter().for_each(|stream| self.waiting.hasten(*stream));
         let mut callouts = self.callouts.borrow_mut();
         callouts.extend(host.detached.iter().map(|token| (CalloutId(*token), Rc::clone(config))));
         if let Some(ms) = host.wake_detached {
             self.wake_at(host.now_ms().saturating_add(ms), config);
         }
+    }
+
+    /// Whether this callout is one of these.
+    pub(crate) fn awaits(&self, id: CalloutId) -> bool {
+        self.callouts.borrow().contains_key(&id)
     }
 
     pub(crate) fn callout_ended(&self, id: CalloutId, reply: Result<CalloutReply, CalloutError>) {
@@ -51,8 +54,14 @@ impl<F: Filter> Detached<F> {
         }
     }
 
-    fn call(&self, config: &Rc<F::Config>, call: impl FnOnce(&Rc<F::Config>, &mut Envoy)) {
-        let mut host = Envoy { context: self.root, root: self.root, plugin: F::NAME, ..Envoy::default() };
+    fn call(&self, config: &Rc<F::Config>, call: impl FnOnce(&Rc<F::Config>, &mut Envoy<'_>)) {
+        let mut host = Envoy {
+            member: self.at,
+            context: self.root,
+            root: self.root,
+            plugin: F::NAME,
+            ..Envoy::default()
+        };
         call(config, &mut host);
         self.settle(&host, config);
     }
@@ -72,13 +81,13 @@ impl<F: Filter> Detached<F> {
         let next = self.wakes.borrow().iter().map(|(at_ms, _)| *at_ms).min();
         if let Some(at_ms) = next {
             let this = Weak::clone(&self.this);
-            self.waiting.add(self.root, at_ms, this);
+            self.waiting.add(stage::member(self.root, self.at), self.root, at_ms, this);
         }
     }
 }
 
 impl<F: Filter> Wake for Detached<F> {
-    fn wake(&self) {
+    fn wake(&self, _: StreamId) {
         let host = Envoy::default();
         let now_ms = host.now_ms();
         let due: Vec<_> = self.wakes.borrow_mut().extract_if(.., |(at_ms, _)| *at_ms <= now_ms).collect();

@@ -61,6 +61,8 @@ pub trait StreamContext {
     fn on_callout(&self, token: u32, body_size: usize);
     /// The stream is over; comes again when it has been logged already.
     fn on_done(&self);
+    /// The callouts that end with the stream.
+    fn open_callouts(&self) -> Vec<u32>;
 }
 
 /// Makes the root context of the plugin being configured.
@@ -246,7 +248,13 @@ mod entry {
         let gone = STREAMS.with_borrow_mut(|streams| streams.remove(&context));
         let connection = CONNECTIONS.with_borrow_mut(|connections| connections.remove(&context));
         let root = ROOTS.with_borrow_mut(|roots| roots.remove(&context));
-        CALLOUTS.with_borrow_mut(|callouts| callouts.retain(|_, waits| *waits != context));
+        let open = gone.as_ref().map(|stream| stream.open_callouts()).unwrap_or_default();
+        if !open.is_empty() {
+            CALLOUTS.with_borrow_mut(|callouts| callouts.retain(|token, _| !open.contains(token)));
+        }
+        if root.is_some() {
+            CALLOUTS.with_borrow_mut(|callouts| callouts.retain(|_, waits| *waits != context));
+        }
         // Dropped here, where nothing is borrowed.
         drop((gone, connection, root));
     }

@@ -7,9 +7,11 @@ use sluice_core::filter::{
     Callout, CalloutError, CalloutId, Conflict, Headers, Host, Level, Shared, Side, StreamId,
 };
 
-use crate::abi::{self, BufferType, MapType, MetricType};
+use crate::abi::{self, MetricType};
 use crate::dispatch;
+use crate::flow::Window;
 use crate::shared;
+use crate::stage::{self, Stage};
 
 thread_local! {
     /// Metrics already defined in this VM. Whoever makes up names bounds them.
@@ -18,13 +20,21 @@ thread_local! {
 
 /// A handle for one callback. What a filter asks of the adapter itself is kept here until the callback returns.
 #[derive(Default)]
-pub(crate) struct Envoy {
-    /// The stream's context.
+pub(crate) struct Envoy<'a> {
+    /// The exchange; `None` outside of any stream, where there are no headers, bodies or facts.
+    pub(crate) stage: Option<&'a Stage>,
+    /// The filter's place in its chain.
+    pub(crate) member: usize,
+    /// The context of the stream, or of the root outside of one.
     pub(crate) context: u32,
     /// The filter's root context.
     pub(crate) root: u32,
     /// Prefix of log lines.
     pub(crate) plugin: &'static str,
+    /// The side in hand.
+    pub(crate) side: Option<Side>,
+    /// The part of its body that can be replaced.
+    pub(crate) window: Window,
     /// Length of the body that replaced the one shown, per [`Host::set_body`].
     pub(crate) replaced: Option<usize>,
     /// Bytes added by [`Host::append_body`].
@@ -45,20 +55,6 @@ pub(crate) struct Envoy {
     pub(crate) complete: bool,
 }
 
-pub(crate) fn header_map(side: Side) -> MapType {
-    match side {
-        Side::Request => MapType::Request,
-        Side::Response => MapType::Response,
-    }
-}
-
-pub(crate) fn body_buffer(side: Side) -> BufferType {
-    match side {
-        Side::Request => BufferType::RequestBody,
-        Side::Response => BufferType::ResponseBody,
-    }
-}
-
 fn metric(kind: MetricType, name: &str) -> Option<u32> {
     METRICS.with_borrow_mut(|metrics| {
         if let Some(id) = metrics.get(name) {
@@ -77,55 +73,64 @@ pub(crate) fn adjust(series: &str, by: i64) {
     }
 }
 
-impl Envoy {
+impl<'a> Envoy<'a> {
     /// A whole body gets its exact length. An unfinished one loses the header, and Envoy sends it in chunks.
-    fn correct_length(side: Side, complete: bool, length: usize) {
-        if complete {
-            abi::set_header(header_map(side), "content-length", &length.to_string());
-            abi::remove_header(header_map(side), "transfer-encoding");
-        } else {
-            abi::remove_header(header_map(side), "content-length");
+    fn correct_length(&self, side: Side, length: Option<usize>) {
+        let Some(stage) = self.stage.filter(|_| self.headers_held) else { return };
+        match length {
+            Some(length) => {
+                stage.set_header(side, "content-length", &length.to_string());
+                stage.remove_header(side, "transfer-encoding");
+            }
+            None => stage.remove_header(side, "content-length"),
         }
+    }
+
+    /// The stage, if the part in hand is of this side.
+    fn stage_of(&self, side: Side) -> Option<&'a Stage> {
+        self.stage.filter(|_| self.side == Some(side))
     }
 }
 
-impl Host for Envoy {
+impl Host for Envoy<'_> {
     fn headers(&self, side: Side) -> Headers {
-        Headers::new(abi::headers(header_map(side)))
+        self.stage.map(|stage| stage.headers(side)).unwrap_or_default()
     }
 
     fn header(&self, side: Side, name: &str) -> Option<Vec<u8>> {
-        abi::header(header_map(side), name)
+        self.stage?.header(side, name)
     }
 
     fn set_header(&mut self, side: Side, name: &str, value: &str) {
-        abi::set_header(header_map(side), name, value);
+        if let Some(stage) = self.stage {
+            stage.set_header(side, name, value);
+        }
     }
 
     fn remove_header(&mut self, side: Side, name: &str) {
-        abi::remove_header(header_map(side), name);
+        if let Some(stage) = self.stage {
+            stage.remove_header(side, name);
+        }
     }
 
     fn set_body(&mut self, side: Side, body: &[u8]) {
-        if !abi::set_buffer(body_buffer(side), body) {
+        if !self.stage_of(side).is_some_and(|stage| stage.replace(side, self.window, body)) {
             self.log(Level::Error, "the host refused to replace a body");
             return;
         }
+        self.window.length = body.len();
         self.replaced = Some(body.len());
-        if self.headers_held {
-            Self::correct_length(side, self.complete, body.len());
-        }
+        self.correct_length(side, self.complete.then_some(body.len()));
     }
 
     fn append_body(&mut self, side: Side, bytes: &[u8]) {
-        if !abi::append_buffer(body_buffer(side), bytes) {
+        if !self.stage_of(side).is_some_and(|stage| stage.append(side, self.window, bytes)) {
             self.log(Level::Error, "the host refused to add to a body");
             return;
         }
+        self.window.length = self.window.length.saturating_add(bytes.len());
         self.added = self.added.saturating_add(bytes.len());
-        if self.headers_held {
-            Self::correct_length(side, false, 0);
-        }
+        self.correct_length(side, None);
     }
 
     fn attribute(&self, path: &[&str]) -> Option<Vec<u8>> {
@@ -133,11 +138,13 @@ impl Host for Envoy {
     }
 
     fn fact(&self, name: &str) -> Option<Vec<u8>> {
-        abi::property(name.as_bytes())
+        self.stage?.facts.get(name)
     }
 
     fn set_fact(&mut self, name: &str, value: &[u8]) {
-        abi::set_property(name.as_bytes(), value);
+        if let Some(stage) = self.stage {
+            stage.facts.set(name, value);
+        }
     }
 
     fn now_ns(&self) -> u64 {
@@ -157,7 +164,7 @@ impl Host for Envoy {
     }
 
     fn stream(&self) -> StreamId {
-        StreamId(self.context)
+        stage::member(self.context, self.member)
     }
 
     fn hasten(&mut self, stream: StreamId) {
@@ -165,8 +172,9 @@ impl Host for Envoy {
     }
 
     fn callout(&mut self, callout: &Callout<'_>) -> Result<CalloutId, CalloutError> {
+        let stage = self.stage.ok_or(CalloutError::NotSent)?;
         let token = abi::send_callout(callout).ok_or(CalloutError::NotSent)?;
-        dispatch::expect_callout(token, self.context);
+        stage.expect_callout(token, self.member);
         Ok(CalloutId(token))
     }
 

@@ -23,20 +23,24 @@ mod callout;
 mod detached;
 mod dispatch;
 mod envoy;
+mod exchange;
+mod facts;
+mod flow;
 mod network;
 mod pairs;
 mod progress;
 mod reply;
 mod root;
 mod shared;
+mod stage;
 mod stream;
 mod wake;
 
 pub use crate::dispatch::{Action, ConnectionContext, NewRoot, RootContext, StreamContext, start};
 pub use crate::network::NetworkRoot;
-pub use crate::root::{Root, Unknown, root_id};
+pub use crate::root::{CHAIN, Kind, Root, Unknown, root_id};
 
-/// Exports one filter, or several picked by `plugin_root_id`, as this module's proxy-wasm entry point. Network
+/// Exports one filter, or several picked by `plugin_root_id` (`chain`: any of them in one), as this module's proxy-wasm entry point. Network
 /// filters stand behind the others: `register!(A, B; network: C)`, `register!(network: C)`.
 ///
 /// The entry point exists only in the crate that is being built as a module (`--cfg sluice_module`, see
@@ -50,20 +54,22 @@ macro_rules! register {
         mod module_entry_point {
             use super::*;
 
-            const NAMES: &[&str] = &[
-                $(<$filter as ::sluice_core::filter::Filter>::NAME,)*
-                $($(<$network as ::sluice_core::network::NetworkFilter>::NAME,)+)?
-            ];
+            const KINDS: &[$crate::Kind] = &[$($crate::Kind::of::<$filter>()),*];
+            const NETWORK: &[&str] = &[$($(<$network as ::sluice_core::network::NetworkFilter>::NAME),+)?];
 
             fn root(context: u32) -> ::std::rc::Rc<dyn $crate::RootContext> {
-                let id = $crate::root_id();
-                $(if NAMES.len() == 1 || id == <$filter as ::sluice_core::filter::Filter>::NAME {
-                    return ::std::rc::Rc::new($crate::Root::<$filter>::new(context));
-                })*
-                $($(if NAMES.len() == 1 || id == <$network as ::sluice_core::network::NetworkFilter>::NAME {
+                let root_id = $crate::root_id();
+                $($(if KINDS.is_empty() && NETWORK.len() == 1
+                    || root_id == <$network as ::sluice_core::network::NetworkFilter>::NAME {
                     return ::std::rc::Rc::new($crate::NetworkRoot::<$network>::new(context));
                 })+)?
-                ::std::rc::Rc::new($crate::Unknown { root_id: id, known: NAMES })
+                match $crate::Root::named(&root_id, KINDS, context) {
+                    Some(root) => ::std::rc::Rc::new(root),
+                    None => {
+                        let known = KINDS.iter().map(|kind| kind.name).chain(NETWORK.iter().copied()).collect();
+                        ::std::rc::Rc::new($crate::Unknown { root_id, known })
+                    }
+                }
             }
 
             #[unsafe(no_mangle)]

@@ -1,15 +1,16 @@
 //! Replies that the adapter sends in a filter's name.
 
 use sluice_core::context;
-use sluice_core::filter::Next;
+use sluice_core::filter::{Next, Side};
 use sluice_core::openai::Operation;
 use sluice_core::openai::error::{Code, ERROR_HEADER, LocalReply};
 
-use crate::abi::{self, MapType};
+use crate::abi;
+use crate::stage::Stage;
 
 /// Length of the request body as the client announces it.
-pub(crate) fn declared_length() -> Option<usize> {
-    let value = abi::header(MapType::Request, "content-length")?;
+pub(crate) fn declared_length(stage: &Stage) -> Option<usize> {
+    let value = stage.header(Side::Request, "content-length")?;
     std::str::from_utf8(&value).ok()?.trim().parse().ok()
 }
 
@@ -20,15 +21,15 @@ pub(crate) fn too_large(max_bytes: usize) -> Next {
 }
 
 /// Answers the client, and publishes which error it was.
-pub(crate) fn send(reply: LocalReply) {
-    let path = if reply.status < 400 { None } else { abi::header(MapType::Request, ":path") };
+pub(crate) fn send(stage: &Stage, reply: LocalReply) {
+    let path = if reply.status < 400 { None } else { stage.header(Side::Request, ":path") };
     let path = String::from_utf8(path.unwrap_or_default()).unwrap_or_default();
     let reply = reply.shaped(Operation::of_path(&path));
     let headers: Vec<(&str, &str)> =
         reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let error = headers.iter().find(|(name, _)| *name == ERROR_HEADER).map(|(_, code)| *code);
     if let Some(code) = error {
-        abi::set_property(context::ERROR.0.as_bytes(), code.as_bytes());
+        stage.facts.set(context::ERROR.0, code.as_bytes());
     }
     abi::send_reply(reply.status, &headers, reply.body.as_bytes(), error.unwrap_or("sluice"));
 }

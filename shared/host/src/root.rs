@@ -1,50 +1,178 @@
-//! The root context of a filter: holds its configuration, starts its streams.
+//! The root context of a chain of filters: holds their configurations, starts their streams.
 
+use std::any::Any;
 use std::cell::RefCell;
-use std::rc::Rc;
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
 
+use sluice_core::chain::{Chain, Link};
 use sluice_core::config::RouteConfigs;
 use sluice_core::filter::{CalloutId, Filter};
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::abi::{self, BufferType, Level};
 use crate::callout::callout_reply;
 use crate::detached::Detached;
 use crate::dispatch::{RootContext, StreamContext};
+use crate::exchange::{Exchange, Member};
+use crate::facts::Store;
 use crate::shared;
 use crate::stream::Stream;
 use crate::wake::Waiting;
 
-/// Root context of filter `F`.
-pub struct Root<F: Filter> {
-    context: u32,
-    configs: RefCell<Option<Rc<RouteConfigs<F::Config>>>>,
-    waiting: Rc<Waiting>,
-    detached: Rc<Detached<F>>,
+/// `root_id` of a chain: several filters of the module in one filter of the proxy.
+pub const CHAIN: &str = "chain";
+
+/// A filter that a module holds.
+#[derive(Clone, Copy)]
+pub struct Kind {
+    /// Its plugin name.
+    pub name: &'static str,
+    configure: fn(&Place, &str) -> Result<Box<dyn Part>, String>,
 }
 
-impl<F: Filter> Root<F> {
-    /// A root that waits for its configuration.
+impl Kind {
+    /// The kind of filter `F`.
     #[must_use]
-    pub fn new(context: u32) -> Self {
-        let waiting = Rc::default();
-        let detached = Detached::new(context, Rc::clone(&waiting));
-        Self { context, configs: RefCell::default(), waiting, detached }
+    pub const fn of<F: Filter>() -> Self {
+        Self { name: F::NAME, configure: configure::<F> }
     }
 }
 
-impl<F: Filter> RootContext for Root<F> {
+/// Where in which chain a filter stands.
+struct Place {
+    root: u32,
+    at: usize,
+    waiting: Rc<Waiting>,
+}
+
+/// A configured filter of a chain.
+trait Part {
+    /// Its part in a new exchange.
+    fn member(&self) -> Box<dyn Member>;
+    /// Whether this callout of no stream is one of its own.
+    fn awaits(&self, id: CalloutId) -> bool;
+    /// That callout has ended with a body of `body_size` bytes.
+    fn callout_ended(&self, id: CalloutId, body_size: usize);
+}
+
+struct FilterPart<F: Filter> {
+    at: usize,
+    configs: Rc<RouteConfigs<F::Config>>,
+    detached: Rc<Detached<F>>,
+}
+
+impl<F: Filter> Part for FilterPart<F> {
+    fn member(&self) -> Box<dyn Member> {
+        Box::new(Exchange::<F>::new(self.at, Rc::clone(&self.configs), Rc::clone(&self.detached)))
+    }
+
+    fn awaits(&self, id: CalloutId) -> bool {
+        self.detached.awaits(id)
+    }
+
+    fn callout_ended(&self, id: CalloutId, body_size: usize) {
+        self.detached.callout_ended(id, callout_reply(body_size));
+    }
+}
+
+thread_local! {
+    /// Configurations in use, by plugin and digest: a change of one filter of a chain leaves the others as they are, with
+    /// what they have learnt.
+    static IN_USE: RefCell<HashMap<(&'static str, u128), Weak<dyn Any>>> = RefCell::default();
+}
+
+/// Makes a part of `F`; the error is the plugin's own.
+fn configure<F: Filter>(place: &Place, json: &str) -> Result<Box<dyn Part>, String> {
+    let key = (F::NAME, xxh3_128(json.as_bytes()));
+    let known = IN_USE.with_borrow(|known| known.get(&key).and_then(Weak::upgrade));
+    let configs = match known.and_then(|known| known.downcast::<RouteConfigs<F::Config>>().ok()) {
+        Some(configs) => configs,
+        None => {
+            let env = |name: &str| std::env::var(name).ok();
+            let configs = RouteConfigs::parse(json.as_bytes(), |raw| F::check(raw, &env));
+            Rc::new(configs.map_err(|refused| refused.to_string())?)
+        }
+    };
+    IN_USE.with_borrow_mut(|known| {
+        known.retain(|_, configs| configs.strong_count() > 0);
+        let configs: Rc<dyn Any> = configs.clone();
+        known.insert(key, Rc::downgrade(&configs));
+    });
+    let detached = Detached::new(place.root, place.at, Rc::clone(&place.waiting));
+    Ok(Box::new(FilterPart::<F> { at: place.at, configs, detached }))
+}
+
+/// Root context of one filter, or of a chain of them.
+pub struct Root {
+    context: u32,
+    /// The filter; `None`: a chain.
+    only: Option<Kind>,
+    known: &'static [Kind],
+    state: RefCell<State>,
+    waiting: Rc<Waiting>,
+}
+
+#[derive(Default)]
+struct State {
+    parts: Vec<Box<dyn Part>>,
+    publish: Option<Rc<[String]>>,
+}
+
+impl Root {
+    /// The root that `root_id` names, which waits for its configuration; `None` if it is neither a filter of these nor
+    /// [`CHAIN`]. Of a single one the name does not matter.
+    #[must_use]
+    pub fn named(root_id: &str, known: &'static [Kind], context: u32) -> Option<Self> {
+        let only = match known {
+            [only] => Some(*only),
+            _ => known.iter().find(|kind| kind.name == root_id).copied(),
+        };
+        let is_known = only.is_some() || root_id == CHAIN;
+        is_known.then(|| Self { context, only, known, state: RefCell::default(), waiting: Rc::default() })
+    }
+
+    fn part(&self, kind: &Kind, at: usize, json: &str) -> Result<Box<dyn Part>, String> {
+        let place = Place { root: self.context, at, waiting: Rc::clone(&self.waiting) };
+        (kind.configure)(&place, json)
+    }
+
+    fn configure(&self, bytes: &[u8]) -> Result<State, String> {
+        let Some(kind) = self.only else { return self.configure_chain(bytes) };
+        let text = std::str::from_utf8(bytes)
+            .map_err(|_| "configuration is not a JSON object: it is not UTF-8".to_owned());
+        let part = text.and_then(|text| self.part(&kind, 0, text));
+        let part = part.map_err(|refused| format!("{}: {refused}", kind.name))?;
+        Ok(State { parts: vec![part], publish: None })
+    }
+
+    fn configure_chain(&self, bytes: &[u8]) -> Result<State, String> {
+        let chain = Chain::parse(bytes).map_err(|refused| format!("{CHAIN}: {refused}"))?;
+        let parts = chain.filters.iter().enumerate().map(|(at, link)| self.link(at, link));
+        let parts = parts.collect::<Result<_, _>>()?;
+        Ok(State { parts, publish: chain.publish.map(Rc::from) })
+    }
+
+    fn link(&self, at: usize, link: &Link<'_>) -> Result<Box<dyn Part>, String> {
+        let Some(kind) = self.known.iter().find(|kind| kind.name == link.name) else {
+            return Err(format!("{CHAIN}: filters[{at}].name: {}", unknown(&link.name, self.known)));
+        };
+        self.part(kind, at, link.config()).map_err(|refused| format!("{}: {refused}", kind.name))
+    }
+}
+
+impl RootContext for Root {
     /// `false` makes Envoy refuse the listener at start, and keep the old configuration on a live update.
     fn on_configure(&self) -> bool {
         shared::prepare();
         let bytes = abi::buffer(BufferType::PluginConfiguration, 0, usize::MAX >> 1).unwrap_or_default();
-        let env = |name: &str| std::env::var(name).ok();
-        match RouteConfigs::parse(&bytes, |raw| F::check(raw, &env)) {
-            Ok(configs) => {
-                self.configs.replace(Some(Rc::new(configs)));
+        match self.configure(&bytes) {
+            Ok(state) => {
+                self.state.replace(state);
                 true
             }
             Err(refused) => {
-                abi::log(Level::Error, &format!("{}: {refused}", F::NAME));
+                abi::log(Level::Error, &refused);
                 false
             }
         }
@@ -56,13 +184,19 @@ impl<F: Filter> RootContext for Root<F> {
     }
 
     fn on_callout(&self, token: u32, body_size: usize) {
-        self.detached.callout_ended(CalloutId(token), callout_reply(body_size));
+        let id = CalloutId(token);
+        let state = self.state.borrow();
+        if let Some(part) = state.parts.iter().find(|part| part.awaits(id)) {
+            part.callout_ended(id, body_size);
+        }
     }
 
     fn create_stream(&self, context: u32) -> Option<Rc<dyn StreamContext>> {
-        let configs = self.configs.borrow().clone();
-        let (waiting, detached) = (Rc::clone(&self.waiting), Rc::clone(&self.detached));
-        Some(Rc::new(Stream::<F>::new(context, configs, waiting, detached)))
+        let state = self.state.borrow();
+        let members: Vec<_> = state.parts.iter().map(|part| part.member()).collect();
+        let facts = Store::open(context, state.publish.as_ref());
+        (!members.is_empty())
+            .then(|| Stream::new(context, self.context, facts, members) as Rc<dyn StreamContext>)
     }
 }
 
@@ -73,20 +207,25 @@ pub fn root_id() -> String {
     String::from_utf8_lossy(&id).into_owned()
 }
 
+fn unknown(name: &str, known: &[Kind]) -> String {
+    let known: Vec<_> = known.iter().map(|kind| kind.name).collect();
+    format!("{name:?} names no filter of this module; it holds: {}", known.join(", "))
+}
+
 /// Stands in for a filter that the module does not hold: refuses its configuration, saying so.
 pub struct Unknown {
     /// The `root_id` asked for.
     pub root_id: String,
     /// What the module holds.
-    pub known: &'static [&'static str],
+    pub known: Vec<&'static str>,
 }
 
 impl RootContext for Unknown {
     fn on_configure(&self) -> bool {
-        let known = self.known.join(", ");
+        let (root_id, known) = (&self.root_id, self.known.join(", "));
         abi::log(
             Level::Error,
-            &format!("root_id {:?} names no filter of this module; it holds: {known}", self.root_id),
+            &format!("root_id {root_id:?} names no filter of this module; it holds: {known}"),
         );
         false
     }

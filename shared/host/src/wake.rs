@@ -6,6 +6,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::{Rc, Weak};
 
+use sluice_core::filter::StreamId;
+
 use crate::abi;
 
 /// Milliseconds between two ticks, so how late a wake-up may be.
@@ -15,8 +17,8 @@ const SOON_MS: u32 = 1;
 
 /// A stream that can be woken.
 pub(crate) trait Wake {
-    /// Its time has come; the stream's context is the effective one.
-    fn wake(&self);
+    /// The time of this member of it has come; the stream's context is the effective one.
+    fn wake(&self, member: StreamId);
 }
 
 /// The streams of one root context that wait.
@@ -25,31 +27,36 @@ pub(crate) struct Waiting(RefCell<Book>);
 
 #[derive(Default)]
 struct Book {
-    by_time: BTreeSet<(u64, u32)>,
-    streams: HashMap<u32, (u64, Weak<dyn Wake>)>,
+    by_time: BTreeSet<(u64, StreamId)>,
+    streams: HashMap<StreamId, Sleeper>,
     ticking: bool,
     soon: bool,
 }
 
+/// One who waits.
+struct Sleeper {
+    at_ms: u64,
+    context: u32,
+    stream: Weak<dyn Wake>,
+}
+
 impl Waiting {
-    /// Wakes `context` at `at_ms` (epoch) instead of whenever it was to be woken before.
-    pub(crate) fn add(&self, context: u32, at_ms: u64, stream: Weak<dyn Wake>) {
+    /// Wakes `member` of `context` at `at_ms` (epoch) instead of whenever it was to be woken before.
+    pub(crate) fn add(&self, member: StreamId, context: u32, at_ms: u64, stream: Weak<dyn Wake>) {
         let mut book = self.0.borrow_mut();
-        book.remove(context);
-        book.by_time.insert((at_ms, context));
-        book.streams.insert(context, (at_ms, stream));
+        book.remove(member);
+        book.insert(member, Sleeper { at_ms, context, stream });
         if !book.ticking {
             book.ticking = true;
             abi::set_tick(TICK_MS);
         }
     }
 
-    /// Wakes `context` with the next tick, if it waits at all.
-    pub(crate) fn hasten(&self, context: u32) {
+    /// Wakes `member` with the next tick, if it waits at all.
+    pub(crate) fn hasten(&self, member: StreamId) {
         let mut book = self.0.borrow_mut();
-        if let Some(stream) = book.remove(context) {
-            book.by_time.insert((0, context));
-            book.streams.insert(context, (0, stream));
+        if let Some(sleeper) = book.remove(member) {
+            book.insert(member, Sleeper { at_ms: 0, ..sleeper });
             // Once only: each call sets the timer back, and under load it would never run out.
             if !std::mem::replace(&mut book.soon, true) {
                 abi::set_tick(SOON_MS);
@@ -58,16 +65,16 @@ impl Waiting {
     }
 
     /// Forgets a stream that has ended.
-    pub(crate) fn remove(&self, context: u32) {
-        self.0.borrow_mut().remove(context);
+    pub(crate) fn remove(&self, member: StreamId) {
+        self.0.borrow_mut().remove(member);
     }
 
     /// Wakes everyone who is due, and stops the timer when nobody is left.
     pub(crate) fn tick(&self, root: u32, now_ms: u64) {
-        while let Some((context, stream)) = self.next_due(now_ms) {
+        while let Some((member, context, stream)) = self.next_due(now_ms) {
             // The filter's hostcalls mean its own stream only while that is the effective context.
             if abi::set_effective_context(context) {
-                stream.wake();
+                stream.wake(member);
             }
         }
         abi::set_effective_context(root);
@@ -82,25 +89,30 @@ impl Waiting {
         }
     }
 
-    fn next_due(&self, now_ms: u64) -> Option<(u32, Rc<dyn Wake>)> {
+    fn next_due(&self, now_ms: u64) -> Option<(StreamId, u32, Rc<dyn Wake>)> {
         let mut book = self.0.borrow_mut();
         loop {
-            let &(at_ms, context) = book.by_time.first()?;
+            let &(at_ms, member) = book.by_time.first()?;
             if at_ms > now_ms {
                 return None;
             }
-            let stream = book.remove(context);
-            if let Some(stream) = stream.and_then(|weak| weak.upgrade()) {
-                return Some((context, stream));
+            let sleeper = book.remove(member)?;
+            if let Some(stream) = sleeper.stream.upgrade() {
+                return Some((member, sleeper.context, stream));
             }
         }
     }
 }
 
 impl Book {
-    fn remove(&mut self, context: u32) -> Option<Weak<dyn Wake>> {
-        let (at_ms, stream) = self.streams.remove(&context)?;
-        self.by_time.remove(&(at_ms, context));
-        Some(stream)
+    fn insert(&mut self, member: StreamId, sleeper: Sleeper) {
+        self.by_time.insert((sleeper.at_ms, member));
+        self.streams.insert(member, sleeper);
+    }
+
+    fn remove(&mut self, member: StreamId) -> Option<Sleeper> {
+        let sleeper = self.streams.remove(&member)?;
+        self.by_time.remove(&(sleeper.at_ms, member));
+        Some(sleeper)
     }
 }

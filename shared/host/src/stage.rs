@@ -1,0 +1,193 @@
+//! What the filters of one chain share about an exchange: its facts, its headers, and Envoy's buffers.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+
+use sluice_core::filter::{Headers, Side, StreamId};
+
+use crate::abi::{self, BufferType, MapType};
+use crate::dispatch;
+use crate::facts::Store;
+use crate::flow::Window;
+use crate::wake::Wake;
+
+/// The exchange of one stream context.
+pub(crate) struct Stage {
+    /// The stream's context.
+    pub(crate) context: u32,
+    /// The root context of its chain.
+    pub(crate) root: u32,
+    /// The facts of the exchange.
+    pub(crate) facts: Store,
+    /// Wakes the stream.
+    pub(crate) waker: Weak<dyn Wake>,
+    sides: [Seen; 2],
+    callouts: RefCell<Vec<(u32, usize)>>,
+}
+
+/// One side, as far as it was read in the callback at hand.
+#[derive(Default)]
+struct Seen {
+    headers: RefCell<Option<Headers>>,
+    /// Bytes in Envoy's buffer.
+    size: Cell<usize>,
+    body: RefCell<Option<(Window, Rc<Vec<u8>>)>>,
+}
+
+pub(crate) fn header_map(side: Side) -> MapType {
+    match side {
+        Side::Request => MapType::Request,
+        Side::Response => MapType::Response,
+    }
+}
+
+fn body_buffer(side: Side) -> BufferType {
+    match side {
+        Side::Request => BufferType::RequestBody,
+        Side::Response => BufferType::ResponseBody,
+    }
+}
+
+impl Stage {
+    pub(crate) fn new(context: u32, root: u32, facts: Store, waker: Weak<dyn Wake>) -> Self {
+        Self { context, root, facts, waker, sides: Default::default(), callouts: RefCell::default() }
+    }
+
+    fn seen(&self, side: Side) -> &Seen {
+        let [request, response] = &self.sides;
+        match side {
+            Side::Request => request,
+            Side::Response => response,
+        }
+    }
+
+    /// Forgets what was read: between two callbacks, others change headers and bodies.
+    pub(crate) fn forget(&self) {
+        for seen in &self.sides {
+            seen.headers.take();
+            seen.body.take();
+        }
+    }
+
+    /// Member `at` of the chain, as [`StreamId`].
+    pub(crate) fn member(&self, at: usize) -> StreamId {
+        member(self.context, at)
+    }
+
+    /// Notes that callout `token` is one of member `at`.
+    pub(crate) fn expect_callout(&self, token: u32, at: usize) {
+        dispatch::expect_callout(token, self.context);
+        self.callouts.borrow_mut().push((token, at));
+    }
+
+    /// The member whose callout this was.
+    pub(crate) fn take_callout(&self, token: u32) -> Option<usize> {
+        let mut callouts = self.callouts.borrow_mut();
+        let at = callouts.iter().position(|(known, _)| *known == token)?;
+        Some(callouts.swap_remove(at).1)
+    }
+
+    /// Callouts that have not ended, each gone with the stream.
+    pub(crate) fn open_callouts(&self) -> Vec<u32> {
+        self.callouts.borrow().iter().map(|(token, _)| *token).collect()
+    }
+
+    pub(crate) fn headers(&self, side: Side) -> Headers {
+        let read = || abi::headers(header_map(side));
+        self.seen(side).headers.borrow_mut().get_or_insert_with(read).clone()
+    }
+
+    /// One value: a third of the cost of reading all, unless all have been read.
+    pub(crate) fn header(&self, side: Side, name: &str) -> Option<Vec<u8>> {
+        match &*self.seen(side).headers.borrow() {
+            Some(headers) => headers.get(name).map(<[u8]>::to_vec),
+            None => abi::header(header_map(side), name),
+        }
+    }
+
+    pub(crate) fn set_header(&self, side: Side, name: &str, value: &str) {
+        abi::set_header(header_map(side), name, value);
+        if let Some(headers) = &mut *self.seen(side).headers.borrow_mut() {
+            headers.set(name, value.as_bytes());
+        }
+    }
+
+    pub(crate) fn remove_header(&self, side: Side, name: &str) {
+        abi::remove_header(header_map(side), name);
+        if let Some(headers) = &mut *self.seen(side).headers.borrow_mut() {
+            headers.remove(name);
+        }
+    }
+
+    /// Takes down how much Envoy's buffer holds.
+    pub(crate) fn set_size(&self, side: Side, size: usize) {
+        self.seen(side).size.set(size);
+    }
+
+    /// How much Envoy's buffer holds.
+    pub(crate) fn size(&self, side: Side) -> usize {
+        self.seen(side).size.get()
+    }
+
+    /// The bytes of `window`. Filters that look at the same ones in one callback share one copy.
+    pub(crate) fn read(&self, side: Side, window: Window) -> Rc<Vec<u8>> {
+        let mut known = self.seen(side).body.borrow_mut();
+        if let Some((at, bytes)) = &*known
+            && *at == window
+        {
+            return Rc::clone(bytes);
+        }
+        let bytes = match window.length {
+            0 => None,
+            length => abi::buffer(body_buffer(side), window.start, length),
+        };
+        let bytes = Rc::new(bytes.unwrap_or_default());
+        *known = Some((window, Rc::clone(&bytes)));
+        bytes
+    }
+
+    /// Puts `bytes` in the place of `window`; `false` if the host refused.
+    pub(crate) fn replace(&self, side: Side, window: Window, bytes: &[u8]) -> bool {
+        let size = self.size(side);
+        let end = window.start.saturating_add(window.length);
+        let is_whole = window.start == 0 && end >= size;
+        let done = if is_whole {
+            abi::set_buffer(body_buffer(side), bytes)
+        } else {
+            // Only all of a buffer can be replaced.
+            let all = abi::buffer(body_buffer(side), 0, size).unwrap_or_default();
+            let before = all.get(..window.start).unwrap_or_default();
+            let after = all.get(end..).unwrap_or_default();
+            abi::set_buffer(body_buffer(side), &[before, bytes, after].concat())
+        };
+        if done {
+            self.resized(side, window, bytes.len());
+        }
+        done
+    }
+
+    /// Puts `bytes` behind `window`; `false` if the host refused.
+    pub(crate) fn append(&self, side: Side, window: Window, bytes: &[u8]) -> bool {
+        let behind = Window { start: window.start.saturating_add(window.length), length: 0 };
+        if behind.start < self.size(side) {
+            return self.replace(side, behind, bytes);
+        }
+        let done = abi::append_buffer(body_buffer(side), bytes);
+        if done {
+            self.resized(side, behind, bytes.len());
+        }
+        done
+    }
+
+    fn resized(&self, side: Side, window: Window, length: usize) {
+        let size = self.size(side).saturating_sub(window.length).saturating_add(length);
+        self.set_size(side, size);
+        self.seen(side).body.take();
+    }
+}
+
+/// Member `at` of the chain with this context, be it a stream's or a root.
+pub(crate) fn member(context: u32, at: usize) -> StreamId {
+    let at = u64::try_from(at).unwrap_or(u64::MAX) & 0xff;
+    StreamId(u64::from(context) << 8 | at)
+}
