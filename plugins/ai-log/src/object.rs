@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use serde_json::Value;
+use sluice_core::digits::Digits;
 
 /// Longest value of most texts, in bytes: twice the longest model name in use.
 pub(crate) const MAX_TEXT: usize = 256;
@@ -48,7 +49,7 @@ impl Object {
     pub(crate) fn number(&mut self, name: &str, value: Option<u64>) {
         if let Some(value) = value {
             self.name(name);
-            let _ = write!(self.0, "{value}"); // a String never fails
+            self.digits(value);
         }
     }
 
@@ -119,12 +120,14 @@ impl Object {
 
     /// A number as a value.
     pub(crate) fn digits(&mut self, value: u64) {
-        let _ = write!(self.0, "{value}"); // a String never fails
+        self.0.push_str(Digits::of(value).as_str());
     }
 
     /// A JSON string as a value.
     pub(crate) fn quoted(&mut self, text: &str) {
-        if text.bytes().all(|byte| byte >= 0x20 && !matches!(byte, b'"' | b'\\' | 0x7f..)) {
+        // Without a way out at the first of them, many bytes are compared at once.
+        let is_odd = |byte: u8| !(0x20..0x7f).contains(&byte) || byte == b'"' || byte == b'\\';
+        if !text.bytes().fold(false, |odd, byte| odd | is_odd(byte)) {
             self.0.push('"');
             self.0.push_str(text);
             self.0.push('"');

@@ -1,8 +1,10 @@
 //! The record of attempts: which target was tried, and what became of it.
 
+use std::rc::Rc;
+
 use serde::Serialize;
 use sluice_core::context;
-use sluice_core::filter::{Host, Side};
+use sluice_core::filter::{Headers, Host, Side};
 use sluice_core::openai::Operation;
 use sluice_core::target::Target;
 
@@ -28,7 +30,7 @@ pub(crate) struct Attempt {
     /// Counted from 1.
     number: u32,
     started_ms: u64,
-    target: Option<Target>,
+    target: Option<Rc<Target>>,
     /// What was asked for.
     pub(crate) operation: Operation,
 }
@@ -36,15 +38,13 @@ pub(crate) struct Attempt {
 impl Attempt {
     /// Opens the record of an attempt; one before it that broke off is closed first.
     pub(crate) fn begin(host: &mut dyn Host) -> Self {
-        let number = host
-            .header(Side::Request, "x-envoy-attempt-count")
-            .and_then(|value| std::str::from_utf8(&value).ok()?.parse().ok())
-            .unwrap_or(1);
+        let headers = host.headers(Side::Request);
+        let number = headers.text("x-envoy-attempt-count").and_then(|value| value.parse().ok()).unwrap_or(1);
         if number > 1 {
             close_broken(host);
         }
-        let attempt =
-            Self { number, started_ms: host.now_ms(), target: Target::of(host), operation: operation(host) };
+        let (started_ms, target) = (host.now_ms(), Target::of(host));
+        let attempt = Self { number, started_ms, target, operation: operation(host, &headers) };
         context::ATTEMPT_START.set_number(host, attempt.started_ms);
         attempt
     }
@@ -82,7 +82,7 @@ impl Attempt {
         if !tried.is_empty() {
             tried.push_str("; ");
         }
-        match &self.target {
+        match self.target.as_deref() {
             Some(Target { provider, model: Some(model), .. }) => {
                 tried.push_str(&format!("{provider} ({model})"))
             }
@@ -97,14 +97,9 @@ impl Attempt {
 
 /// What was asked for; without the router's fact, told from the path. (While the answer comes, an upstream filter
 /// can no longer read request headers.)
-fn operation(host: &dyn Host) -> Operation {
-    context::OPERATION.get(host).map_or_else(
-        || {
-            let path = host.header(Side::Request, ":path").unwrap_or_default();
-            Operation::of_path(&String::from_utf8_lossy(&path))
-        },
-        |name| Operation::from_name(&name),
-    )
+fn operation(host: &dyn Host, headers: &Headers) -> Operation {
+    let of_path = || Operation::of_path(&String::from_utf8_lossy(headers.get(":path").unwrap_or_default()));
+    context::OPERATION.get(host).map_or_else(of_path, |name| Operation::from_name(&name))
 }
 
 /// Closes an attempt that ended without an answer. Its facts are still there: nobody has begun another.

@@ -1,6 +1,6 @@
 //! The commit gate: judges an answer while the client has not seen a byte of it.
 
-use sluice_core::meter::{Meter, Seen, judge_body};
+use sluice_core::meter::{Meter, Seen};
 use sluice_core::openai::Operation;
 use sluice_core::sse::Splitter;
 
@@ -94,16 +94,13 @@ impl Gate {
 /// Judges a whole body that answers an `operation`.
 #[must_use]
 pub fn judge_whole(operation: Operation, body: &[u8]) -> Verdict {
-    let body = judge_body(operation, body);
-    if body.error {
-        Verdict::Bad(Fault::Error)
-    } else if body.invalid {
-        Verdict::Bad(Fault::Invalid)
-    } else if body.empty && is_silence(body.finish_reason.as_deref()) {
-        Verdict::Bad(Fault::Empty)
-    } else {
-        Verdict::Good
-    }
+    let mut meter = Meter::new(operation);
+    judge(meter.body(body), meter.finish_reason())
+}
+
+/// Judges a whole body by what the meter in front of us says in the facts `ai.answer` and `ai.finish_reason`.
+pub(crate) fn judge_told(answer: &str, finish_reason: Option<&str>) -> Verdict {
+    judge(Seen::named(answer), finish_reason)
 }
 
 fn judge(seen: Seen, finish_reason: Option<&str>) -> Verdict {

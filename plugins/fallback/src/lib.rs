@@ -1,8 +1,8 @@
 //! `fallback`: holds each attempt back until it proves good, so that Envoy can try the next provider.
 //!
 //! Stage    provider (an upstream filter, the first of the chain), once per attempt.
-//! Reads    response status, `content-type`, the body until its first content; `ai.stream`, `ai.operation`, the
-//!          endpoint's `target`.
+//! Reads    response status, `content-type`, the body until its first content; `ai.stream`, `ai.operation`,
+//!          `ai.answer`, `ai.finish_reason`, the endpoint's `target`.
 //! Writes   `ai.attempts`, `ai.tried`, `ai.attempt_start_ms`, `ai.attempt_broke`, `ai.attempt_ended_ms`; on a failed attempt
 //!          `:status` 502 and `x-ai-retry: <reason>`, on which Envoy's route retries (`retriable_headers`).
 //! Replies  502 `upstream_error` when the chain's last attempt fails. A stream that ends without its terminator

@@ -13,7 +13,7 @@ use crate::Fallback;
 use crate::attempt::Attempt;
 use crate::config::Until;
 use crate::failure::{Failure, Part};
-use crate::gate::{Fault, Gate, Verdict, judge_whole};
+use crate::gate::{Fault, Gate, Verdict, judge_told, judge_whole};
 
 /// Said to the client when a stream stops without its terminator.
 const UNTERMINATED: &str = "The provider ended the stream before it was complete.";
@@ -121,7 +121,7 @@ impl Fallback {
                     if end { self.close_stream(host) } else { next }
                 }
             },
-            Phase::Whole { attempt } if end => match judge_whole(attempt.operation, part) {
+            Phase::Whole { attempt } if end => match judge_answer(host, attempt.operation, part) {
                 Verdict::Bad(fault) => self.fail(host, &attempt, fault, Part::Body { end }),
                 Verdict::Open | Verdict::Good => Next::Pass,
             },
@@ -241,4 +241,12 @@ impl Fallback {
         context::ATTEMPT_ENDED.set_number(host, now_ms);
         attempt.lament(host, words);
     }
+}
+
+/// Judges a whole body; by the word of the meter in front of us, if there is one.
+fn judge_answer(host: &dyn Host, operation: Operation, body: &[u8]) -> Verdict {
+    context::ANSWER.get(host).map_or_else(
+        || judge_whole(operation, body),
+        |answer| judge_told(&answer, context::FINISH_REASON.get(host).as_deref()),
+    )
 }

@@ -84,6 +84,26 @@ fn a_hold_that_ends_with_the_first_token_leaves_a_hung_stream_to_envoy() {
 }
 
 #[test]
+fn a_whole_answer_is_judged_by_the_meter_s_word() {
+    for (answer, reason, passes) in [
+        ("content", "stop", true),
+        ("empty", "length", true),
+        ("empty", "stop", false),
+        ("error", "", false),
+        ("invalid", "", false),
+        ("", "", false), // no word: by the body itself
+    ] {
+        let (mut filter, mut host) = attempt(1, 2, false);
+        host.respond(&[(":status", "200"), ("content-type", "application/json")]);
+        assert!(matches!(filter.on_response_headers(&mut host, false), Next::Whole { .. }));
+        context::ANSWER.set(&mut host, answer);
+        context::FINISH_REASON.set(&mut host, reason);
+        filter.on_response_body(&mut host, b"<html>", true);
+        assert_eq!(host.response_header(RETRY_HEADER).is_none(), passes, "{answer} {reason}");
+    }
+}
+
+#[test]
 fn a_whole_answer_has_no_first_token_to_be_late() {
     let (_, mut host) = attempt(1, 2, false);
     let raw = RawConfig { first_token_ms: Some(300), ..RawConfig::default() };

@@ -55,7 +55,7 @@ impl Filter for KeyRotation {
     }
 
     fn on_request_headers(&mut self, host: &mut dyn Host, _end: bool) -> Next {
-        self.used = Target::of(host).and_then(|target| Used::pick(&self.config, host, target.provider));
+        self.used = Target::of(host).and_then(|target| Used::pick(&self.config, host, target));
         match &self.used {
             Some(used) => {
                 let bearer = format!("Bearer {}", used.lease.secret.expose());

@@ -26,6 +26,7 @@ const ANSWER: &[Fact] = &[
     context::TTFT_MS,
     context::FINISH_REASON,
     context::STREAM_END,
+    context::ANSWER,
 ];
 
 /// One attempt on its way to the provider.
@@ -52,7 +53,7 @@ impl Attempt {
     pub(crate) fn begin(host: &mut dyn Host, config: &Config, end: bool) -> (Self, Next) {
         let headers = host.headers(Side::Request);
         let target = Target::of(host);
-        let (path, again) = client_path(host, &headers, target.as_ref());
+        let (path, again) = client_path(host, &headers, target.as_deref());
         let mut attempt = Self::new(host, &headers, &path, again);
         if again {
             forget(host);
@@ -70,6 +71,7 @@ impl Attempt {
         };
         attempt.aim(host, config, &target, &path);
         let next = match attempt.body {
+            RequestBody::Json if attempt.stays_as_it_is(host, &path) => Next::Pass,
             RequestBody::Json | RequestBody::Form(_) if !end => Next::Whole { max_bytes: MAX_BODY_BYTES },
             _ => Next::Pass,
         };
@@ -109,6 +111,19 @@ impl Attempt {
             self.named = true;
             context::PROVIDER_MODEL.set(host, &model);
         }
+    }
+
+    /// Whether nothing is to be written into a JSON body, by the word of the router, which has read it: it asks for no
+    /// stream, and names once the model to send. Then nobody here has to see it.
+    fn stays_as_it_is(&self, host: &dyn Host, path: &str) -> bool {
+        let is_whole = || context::STREAM.get(host).is_some_and(|stream| stream == "false");
+        let names_model = || match &self.model {
+            Some(model) => {
+                egress::deployment(path).is_none() && context::MODEL.get(host).as_ref() == Some(model)
+            }
+            None => self.named,
+        };
+        !self.again && self.input_estimate > 0 && is_whole() && names_model()
     }
 
     /// What its answer will be.

@@ -3,13 +3,15 @@
 //! An upstream filter, the innermost: it runs once per attempt, after the endpoint is chosen.
 //!
 //! Reads    the endpoint's [`Target`](sluice_core::target::Target); the request body, JSON or multipart, held
-//!          whole; the answer, JSON or events, as it passes. Facts `ai.operation`, `ai.base_model`, `ai.model`,
-//!          `ai.client_path`, `ai.provider_key`, `ai.input_estimate`, `ai.started_ms`.
+//!          whole where it may have to change; the answer, JSON or events, as it passes. Facts `ai.operation`,
+//!          `ai.base_model`, `ai.model`, `ai.stream`, `ai.client_path`, `ai.provider_key`, `ai.input_estimate`,
+//!          `ai.started_ms`.
 //! Writes   `:path`, `:authority`, `model` and `stream_options.include_usage`; removes request headers that are
-//!          not on the egress list, `x-ai-*`, `x-envoy-*`, `x-sluice-error`, `set-cookie`, `openai-organization`
-//!          and `openai-project` of the answer, and usage events that the client did not ask for. Facts
+//!          not on the egress list, `x-ai-*`, `x-envoy-*`, `x-sluice-error`, `set-cookie`, `location` and what
+//!          else of the answer concerns the operator or the provider's own host, and usage events that the client did
+//!          not ask for. Facts
 //!          `ai.client_path`, `ai.provider`, `ai.provider_model`, `ai.meter`, `ai.usage.*`, `ai.ttft_ms`,
-//!          `ai.response_model`, `ai.finish_reason`, `ai.stream_end`.
+//!          `ai.response_model`, `ai.finish_reason`, `ai.stream_end`, `ai.answer`.
 //! Replies  never.
 //! Config   `{"providers": {"openai": {"headers": {"x-team": "search"}}}, "pass_headers": ["x-my-header"]}`
 //! Source   <https://platform.openai.com/docs/api-reference/chat-streaming>

@@ -130,6 +130,34 @@ fn the_model_is_the_target_s_else_the_rule_s_else_the_client_s() {
 }
 
 #[test]
+fn a_body_in_which_nothing_changes_is_not_looked_at() {
+    let azure = "/openai/deployments/d/chat/completions";
+    for (path, model, asked, stream, estimate, unseen) in [
+        (CHAT, None, "gpt-4o", "false", 77, true),
+        (CHAT, Some("gpt-4o"), "gpt-4o", "false", 77, true),
+        (CHAT, Some("r1"), "gpt-4o", "false", 77, false),
+        (CHAT, None, "gpt-4o", "true", 77, false),
+        (CHAT, None, "gpt-4o", "", 77, false),
+        (CHAT, None, "", "false", 77, false),
+        (CHAT, None, "gpt-4o", "false", 0, false),
+        (azure, None, "d", "false", 77, false),
+        (azure, Some("d"), "d", "false", 77, false),
+    ] {
+        let mut host = host(path, &[]);
+        let target = Target { provider: "p".into(), model: model.map(str::to_owned), ..Target::default() };
+        host.set_attribute(&ATTRIBUTE.join("."), &target.to_metadata());
+        for (fact, value) in [(context::MODEL, asked), (context::STREAM, stream)] {
+            fact.set(&mut host, value);
+        }
+        context::INPUT_ESTIMATE.set_number(&mut host, estimate);
+        let next = filter("{}").on_request_headers(&mut host, false);
+        assert_eq!(next == Next::Pass, unseen, "{path} {model:?} {asked} {stream} {estimate}");
+        // In a further attempt the length is that of the body before.
+        assert_ne!(filter("{}").on_request_headers(&mut host, false), Next::Pass);
+    }
+}
+
+#[test]
 fn only_listed_headers_leave_the_gateway() {
     let stays = [
         "accept",
@@ -293,6 +321,22 @@ fn a_json_answer_leaves_its_facts() {
             ("m".into(), "stop".into())
         );
         assert_eq!(fact(&host, context::TTFT_MS), "");
+        assert_eq!(fact(&host, context::ANSWER), "content");
+    }
+}
+
+#[test]
+fn it_is_told_what_a_whole_answer_is_worth() {
+    for (body, want) in [
+        (r#"{"choices":[{"message":{"content":"a"}}]}"#, "content"),
+        (r#"{"choices":[{"message":{"content":""}}]}"#, "empty"),
+        (r#"{"error":{"message":"no"}}"#, "error"),
+        ("<html>", "invalid"),
+    ] {
+        let mut host = host(CHAT, &[]);
+        let (mut filter, _) = answered(&mut host, "{}", JSON);
+        pass(&mut filter, &mut host, body.as_bytes().chunks(5));
+        assert_eq!(fact(&host, context::ANSWER), want, "{body}");
     }
 }
 

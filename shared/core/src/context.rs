@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::digits::Digits;
 use crate::filter::Host;
 
 /// The name of a fact.
@@ -127,6 +128,9 @@ facts! {
     /// How the response body ended: `complete`, `error_event`, `unterminated`. Written by the meter; absent when
     /// it broke off.
     STREAM_END = "ai.stream_end";
+    /// What a whole JSON answer is worth: `content`, `empty`, `error` or `invalid`; absent of a stream, and of one that
+    /// nobody read. Written by the meter, before any filter behind it sees the answer's end.
+    ANSWER = "ai.answer";
     /// Code of the error that the gateway itself answered with. Written by the adapter when a filter replies.
     ERROR = "ai.error";
     /// The finished record, one JSON object. Written by `ai-log`.
@@ -148,7 +152,7 @@ impl Fact {
 
     /// Publishes a number.
     pub fn set_number(self, host: &mut dyn Host, value: u64) {
-        self.set(host, &value.to_string());
+        self.set(host, Digits::of(value).as_str());
     }
 
     /// The fact, if it was published and is UTF-8. An empty value counts as absent.

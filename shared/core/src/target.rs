@@ -7,12 +7,24 @@
 //! metadata: {filter_metadata: {sluice: {target: '{"provider":"openai","host":"api.openai.com","path":"/v1"}'}}}
 //! ```
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::filter::Host;
 
 /// Attribute that holds the chosen endpoint's description.
 pub const ATTRIBUTE: &[&str] = &["xds", "upstream_host_metadata", "filter_metadata", "sluice", "target"];
+
+/// Most descriptions that a worker remembers: those of the endpoints that are in use at a time.
+const MAX_KNOWN: usize = 32;
+
+thread_local! {
+    /// Descriptions that this worker has read, with what they say: every filter of an attempt reads the same one, and the
+    /// next attempts a few others.
+    static KNOWN: RefCell<Vec<(Vec<u8>, Rc<Target>)>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Where an attempt goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -36,8 +48,19 @@ pub struct Target {
 impl Target {
     /// Reads the running attempt's target; `None` in the gateway stage or without readable metadata.
     #[must_use]
-    pub fn of(host: &dyn Host) -> Option<Self> {
-        serde_json::from_slice(&host.attribute(ATTRIBUTE)?).ok()
+    pub fn of(host: &dyn Host) -> Option<Rc<Self>> {
+        let metadata = host.attribute(ATTRIBUTE)?;
+        KNOWN.with_borrow_mut(|known| {
+            if let Some((_, target)) = known.iter().find(|(read, _)| *read == metadata) {
+                return Some(Rc::clone(target));
+            }
+            let target: Rc<Self> = Rc::new(serde_json::from_slice(&metadata).ok()?);
+            if known.len() >= MAX_KNOWN {
+                known.clear();
+            }
+            known.push((metadata, Rc::clone(&target)));
+            Some(target)
+        })
     }
 
     /// The description to put into the endpoint's metadata.
@@ -64,6 +87,20 @@ mod tests {
         let mut host = FakeHost::default();
         assert_eq!(Target::of(&host), None);
         host.set_attribute(&ATTRIBUTE.join("."), &target.to_metadata());
-        assert_eq!(Target::of(&host), Some(target));
+        assert_eq!(Target::of(&host).as_deref(), Some(&target));
+    }
+
+    #[test]
+    fn many_targets_are_told_apart() {
+        let mut host = FakeHost::default();
+        for number in (0..100).chain(0..100) {
+            let target = Target { provider: format!("p{number}"), ..Target::default() };
+            host.set_attribute(&ATTRIBUTE.join("."), &target.to_metadata());
+            for _ in 0..2 {
+                assert_eq!(Target::of(&host).as_deref(), Some(&target));
+            }
+        }
+        host.set_attribute(&ATTRIBUTE.join("."), "nothing");
+        assert_eq!(Target::of(&host), None);
     }
 }

@@ -89,6 +89,10 @@ impl Metered {
     /// Takes the next part of the body. What the client gets in its place, if that is not the same.
     pub fn pass(&mut self, host: &mut dyn Host, part: &[u8], end: bool) -> Option<Vec<u8>> {
         let instead = self.read(part, end);
+        if let (true, Body::Json(document)) = (end, &self.body) {
+            let whole = if document.is_empty() { part } else { document };
+            context::ANSWER.set(host, self.meter.body(whole).name());
+        }
         let is_over = end || self.meter.error().is_some() || self.meter.is_terminated();
         self.report.update(host, &self.meter, is_over.then(|| self.end()), end);
         instead
@@ -113,8 +117,8 @@ impl Metered {
                 feed(splitter, part, end, |piece| strip(meter, piece, &mut out));
                 (out != part).then_some(out)
             }
-            Body::Json(read) => {
-                if !gather(meter, read, part, end) {
+            Body::Json(document) => {
+                if !gather(document, part, end) {
                     self.body = Body::Unread;
                 }
                 None
@@ -152,18 +156,13 @@ fn strip(meter: &mut Meter, piece: Piece<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// False when the document is too large.
-fn gather(meter: &mut Meter, read: &mut Vec<u8>, part: &[u8], end: bool) -> bool {
-    if read.len().saturating_add(part.len()) > MAX_JSON_BYTES {
+/// Keeps a part of a document; one that comes in a single part need not be kept. False when it is too large.
+fn gather(document: &mut Vec<u8>, part: &[u8], end: bool) -> bool {
+    if document.len().saturating_add(part.len()) > MAX_JSON_BYTES {
         return false;
     }
-    if end && read.is_empty() {
-        meter.body(part);
-        return true;
-    }
-    read.extend_from_slice(part);
-    if end {
-        meter.body(read);
+    if !(end && document.is_empty()) {
+        document.extend_from_slice(part);
     }
     true
 }

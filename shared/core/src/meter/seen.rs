@@ -18,6 +18,26 @@ pub enum Seen {
     Invalid,
 }
 
+impl Seen {
+    /// Of a whole document, its name in the fact [`crate::context::ANSWER`].
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Finished { empty: true } => "empty",
+            Self::Nothing | Self::Content | Self::Finished { .. } => "content",
+            Self::Error => "error",
+            Self::Invalid => "invalid",
+        }
+    }
+
+    /// Of a whole document, what [`Self::name`] says.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        let all = [Self::Finished { empty: true }, Self::Error, Self::Invalid];
+        all.into_iter().find(|seen| seen.name() == name).unwrap_or(Self::Content)
+    }
+}
+
 /// How a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamEnd {
