@@ -1,7 +1,6 @@
 //! What a run holds together: who is measured on which processor, how long, in which order, and where figures go.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -28,8 +27,10 @@ pub struct Effort {
     pub steady_streams: u32,
     /// Streams of each turn of 64 at once.
     pub crowded_streams: u64,
-    /// Requests before memory is looked at.
+    /// Requests over which memory is to be flat.
     pub memory_requests: u64,
+    /// Reloads over which memory is to be flat.
+    pub memory_reloads: u32,
 }
 
 impl Effort {
@@ -40,7 +41,8 @@ impl Effort {
         open_streams: 5_000,
         steady_streams: 120,
         crowded_streams: 1_920,
-        memory_requests: 50_000,
+        memory_requests: 1_000_000,
+        memory_reloads: 1_000,
     };
     /// To see that everything works.
     pub const QUICK: Self = Self {
@@ -50,6 +52,7 @@ impl Effort {
         steady_streams: 10,
         crowded_streams: 128,
         memory_requests: 2_000,
+        memory_reloads: 20,
     };
 }
 
@@ -64,13 +67,15 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// A run that writes `gateway.jsonl` into `folder`.
+    /// A run that writes its figures to `file`.
     ///
     /// # Errors
-    /// The folder cannot be written.
-    pub fn new(effort: Effort, around: Around, folder: &std::path::Path) -> Result<Self, Failure> {
-        std::fs::create_dir_all(folder)?;
-        let recorder = Recorder::create(&folder.join("gateway.jsonl"))?;
+    /// It cannot be written.
+    pub fn new(effort: Effort, around: Around, file: &Path) -> Result<Self, Failure> {
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let recorder = Recorder::create(file)?;
         Ok(Self { effort, around, recorder, random: Random::new(SEED) })
     }
 
@@ -149,10 +154,4 @@ fn shares() -> Option<[CpuSet; 2]> {
         envoys.set(last);
         (ours.count() > 0).then_some([ours, envoys])
     })
-}
-
-/// A template that several connections share.
-#[must_use]
-pub fn shared<T>(value: T) -> Arc<T> {
-    Arc::new(value)
 }

@@ -9,8 +9,11 @@
     reason = "a lab counts real time, and a figure that overflows stops no gateway"
 )]
 
+pub mod delay;
+pub mod goals;
 pub mod lab;
 pub mod load;
+pub mod machine;
 pub mod process;
 pub mod provider;
 pub mod record;

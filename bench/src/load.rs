@@ -40,7 +40,8 @@ impl Outcome {
         self.requests as f64 / self.took.as_secs_f64()
     }
 
-    fn add(&mut self, other: Self) {
+    /// Takes over what came of another load.
+    pub fn add(&mut self, other: Self) {
         self.requests += other.requests;
         self.whole_ms.extend(other.whole_ms);
         self.first_ms.extend(other.first_ms);
@@ -61,6 +62,8 @@ pub struct Load {
     pub requests: u64,
     /// Number of the first request.
     pub first: u64,
+    /// How much later each connection begins than the one before.
+    pub stagger: Duration,
 }
 
 impl Load {
@@ -76,8 +79,8 @@ impl Load {
         let next = Arc::new(AtomicU64::new(0));
         let mut clients = JoinSet::new();
         let began = Instant::now();
-        for _ in 0..self.connections {
-            clients.spawn(client(self.clone(), Arc::clone(&next)));
+        for connection in 0..self.connections {
+            clients.spawn(client(self.clone(), self.stagger * connection, Arc::clone(&next)));
         }
         let mut sum = Outcome::default();
         while let Some(client) = clients.join_next().await {
@@ -96,7 +99,8 @@ pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, 
     runtime.block_on(async { tokio::time::timeout(HANG, work).await? })
 }
 
-async fn client(load: Load, next: Arc<AtomicU64>) -> Result<Outcome, Failure> {
+async fn client(load: Load, later: Duration, next: Arc<AtomicU64>) -> Result<Outcome, Failure> {
+    tokio::time::sleep(later).await;
     let mut client = Client::open(load.address).await?;
     let mut outcome = Outcome::default();
     loop {

@@ -55,6 +55,17 @@ impl Template {
         self
     }
 
+    /// With one more header.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        let line = format!("{name}: {value}\r\n");
+        let after_first = memchr::memmem::find(&self.bytes, b"\r\n").map_or(0, |at| at + 2);
+        self.bytes.splice(after_first..after_first, line.bytes());
+        self.number = self.number.map(|at| at + line.len());
+        self.caller = self.caller.map(|at| at + line.len());
+        self
+    }
+
     /// Writes request `number` into `into`, in place of what it held.
     pub fn fill(&self, number: u64, into: &mut Vec<u8>) {
         into.clear();
@@ -119,6 +130,17 @@ mod tests {
         assert_ne!(body(&one), body(&other));
         assert!(String::from_utf8(one).unwrap().contains(&key(7)));
         assert!(String::from_utf8(other).unwrap().contains(&key(3)));
+    }
+
+    #[test]
+    fn a_further_header_moves_what_is_filled_in() {
+        let template = Template::chat("gpt-json", 1_024, false, 10);
+        let (mut plain, mut with) = (Vec::new(), Vec::new());
+        template.fill(17, &mut plain);
+        template.with_header("x-to", "a: b").fill(17, &mut with);
+        let [plain, with] = [plain, with].map(|bytes| String::from_utf8(bytes).unwrap());
+        assert_ne!(plain, with);
+        assert_eq!(with.replacen("\r\nx-to: a: b\r\n", "\r\n", 1), plain);
     }
 
     #[test]

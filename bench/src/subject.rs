@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use sluice_e2e::ports::Port;
-use sluice_e2e::{envoy, gateway, wait};
+use sluice_e2e::{client, envoy, gateway, wait};
 use tempfile::TempDir;
 
 use crate::load::{self, Client, Outcome};
@@ -70,6 +70,12 @@ impl Variant {
         Self { name, kind, dist }
     }
 
+    /// Whether it has a gateway.yaml that can be changed.
+    #[must_use]
+    pub const fn is_gateway(&self) -> bool {
+        matches!(self.kind, Kind::Gateway(_))
+    }
+
     fn module(&self) -> Result<PathBuf, Failure> {
         let module =
             self.dist.as_ref().map_or_else(|| envoy::module("sluice"), |dist| dist.join("sluice.wasm"));
@@ -95,6 +101,7 @@ pub struct Subject {
     admin: Port,
     envoy: Option<Child>,
     started: Duration,
+    module: PathBuf,
 }
 
 impl Subject {
@@ -124,8 +131,8 @@ impl Subject {
                 callers
             }
         };
-        let name = variant.name.clone();
-        Ok(Self { name, callers, folder, listen, admin, envoy: None, started: Duration::ZERO })
+        let (name, module) = (variant.name.clone(), variant.module()?);
+        Ok(Self { name, callers, folder, listen, admin, envoy: None, started: Duration::ZERO, module })
     }
 
     fn spawn(&mut self) -> Result<(), Failure> {
@@ -173,6 +180,26 @@ impl Subject {
     #[must_use]
     pub fn admin(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.admin.number()).into()
+    }
+
+    /// Changes the first limit of the gateway.yaml by one and waits until Envoy has taken the change up.
+    ///
+    /// # Errors
+    /// There is none, or it is not taken up.
+    pub fn reload(&self) -> Result<(), Failure> {
+        let yaml = std::fs::read_to_string(self.folder.path().join("gateway.yaml"))?;
+        let (even, odd) = ("total_tokens: 1000000000000", "total_tokens: 1000000000001");
+        let changed = if yaml.contains(odd) { yaml.replace(odd, even) } else { yaml.replace(even, odd) };
+        let before = self.reloads();
+        render(&self.folder, &changed, &self.module)?;
+        let taken = wait::poll(START, || (self.reloads() > before).then_some(()));
+        taken.ok_or_else(|| format!("{}: a change is not taken up", self.name).into())
+    }
+
+    /// How often filters have taken a new configuration.
+    fn reloads(&self) -> u64 {
+        let stats = client::get(self.admin(), "/stats?filter=config_reload$").text();
+        stats.lines().filter_map(|line| line.rsplit_once(": ")?.1.parse::<u64>().ok()).sum()
     }
 
     /// From the start of Envoy to its first answer.

@@ -46,10 +46,8 @@ impl Chat {
     /// # Errors
     /// Somebody does not start, or answers something else than 200.
     pub fn run(&self, lab: &mut Lab, variants: &[Variant]) -> Result<(), Failure> {
-        let around = lab.around;
-        let started: Result<Vec<_>, _> =
-            variants.iter().map(|variant| Subject::start(variant, around)).collect();
-        self.measure(lab, &started?)
+        let subjects = super::start_all(variants, lab.around)?;
+        self.measure(lab, &subjects)
     }
 
     /// Measures those that run already.
@@ -89,6 +87,7 @@ impl<'a> Turn<'a> {
             connections: chat.connections,
             requests: WARM_UP,
             first: 1,
+            stagger: Duration::ZERO,
         };
         let mut turn = Self { subject, workload: chat.name, load };
         let (taken, _) = turn.ask()?;

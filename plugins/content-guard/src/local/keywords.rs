@@ -5,7 +5,7 @@
 //! and ends where words do.
 //!
 //! The automaton is aho-corasick's contiguous NFA: for 10,000 keywords its DFA takes ten times the memory and four
-//! times as long to build, on every worker, to save a quarter of the search (`scripts/bench-guard` measures both).
+//! times as long to build, on every worker, to save a quarter of the search.
 
 use std::collections::{BTreeMap, BTreeSet};
 
