@@ -72,16 +72,69 @@ fn token_limit_gets_every_limit_and_price_exactly() {
     assert_eq!(plugin(&rendered, "model-router")["limits"], true);
 }
 
+const SEPARATE: &str = "filters: separate\n";
+
 #[test]
-fn without_limits_the_place_in_the_chain_is_kept() {
-    let without = rendered("");
+fn without_limits_the_place_of_a_separate_filter_is_kept() {
+    let without = rendered(SEPARATE);
     assert!(
         plugin(&without, "token-limit").is_null() && plugin(&without, "model-router")["limits"].is_null()
     );
     let text = file(&without, "filters/token-limit.yaml").text;
     assert!(text.contains("set_metadata") && !text.contains("wasm"), "{text}");
     // so that open connections get limits, and lose them: the listener is the same
+    assert_eq!(
+        file(&without, "listeners.yaml"),
+        file(&rendered(&[SEPARATE, LIMIT].concat()), "listeners.yaml")
+    );
+}
+
+/// The configuration of the chain of a stage.
+fn chain(rendered: &Rendered, name: &str) -> Value {
+    rendered.filters().into_iter().find(|filter| filter.name == name).unwrap().config
+}
+
+#[test]
+fn the_plugins_of_a_stage_are_one_filter_in_which_only_those_in_use_stand() {
+    let names = |chain: &Value| -> Vec<String> {
+        let filters = chain["filters"].as_array().unwrap().iter();
+        filters.map(|filter| filter["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let (without, with) = (rendered(""), rendered(&[LIMIT, GUARD, "cache: {}\n"].concat()));
+    assert_eq!(names(&chain(&without, "gateway")), ["ai-log", "consumer-auth", "model-router"]);
+    let all = ["ai-log", "consumer-auth", "model-router", "token-limit", "content-guard", "response-cache"];
+    assert_eq!(names(&chain(&with, "gateway")), all);
+    for rendered in [&without, &with] {
+        let provider = chain(rendered, "provider");
+        assert_eq!(names(&provider), ["fallback", "key-rotation", "provider-adapter"]);
+        let text = file(rendered, "filters/provider.yaml").text;
+        assert!(text.contains("root_id: chain") && text.contains("key-rotation"), "{text}");
+    }
+    assert_eq!(chain(&with, "gateway")["filters"][3]["config"], *plugin(&with, "token-limit"));
     assert_eq!(file(&without, "listeners.yaml"), file(&rendered(LIMIT), "listeners.yaml"));
+}
+
+#[test]
+fn facts_are_published_as_far_as_envoy_reads_them() {
+    let plain = &chain(&rendered(""), "gateway")["publish"];
+    assert_eq!(*plain, json!(["ai.tried", "ai_log"]));
+    let traced = rendered("tracing: {url: 'http://127.0.0.1:4318/v1/traces'}\n");
+    let published = chain(&traced, "provider")["publish"].to_string();
+    for fact in ["ai_log", "ai.error", "ai.provider", "ai.usage.input", "ai.stream_end"] {
+        assert!(published.contains(&format!("{fact:?}")), "{fact}: {published}");
+    }
+}
+
+#[test]
+fn a_chain_with_a_secret_in_it_is_its_owners_alone() {
+    let secret = |yaml: &str| {
+        ["gateway", "provider"].map(|name| file(&rendered(yaml), &format!("filters/{name}.yaml")).secret)
+    };
+    assert_eq!(secret(LIMIT), [false, false]);
+    assert_eq!(
+        secret("guard: {checks: [{name: a, url: 'http://a/moderations', key: sk-literal-0123456789}]}\n"),
+        [true, false]
+    );
 }
 
 #[test]
@@ -143,8 +196,8 @@ fn a_password_stands_in_no_file_or_in_one_of_its_owner_alone() {
 const GUARD: &str = "guard: {checks: [{name: a, detect: [email]}]}\n";
 
 #[test]
-fn the_chain_is_the_same_whatever_of_it_is_used() {
-    let without = rendered("");
+fn the_chain_of_separate_filters_is_the_same_whatever_of_it_is_used() {
+    let without = rendered(SEPARATE);
     let names: Vec<&str> = without.plugins.iter().map(|plugin| plugin.name).collect();
     assert_eq!(
         names,
@@ -165,8 +218,11 @@ fn the_chain_is_the_same_whatever_of_it_is_used() {
         let text = file(&without, &format!("filters/{name}.yaml")).text;
         assert!(text.contains("set_metadata") && !text.contains("wasm"), "{text}");
     }
-    assert_eq!(file(&without, "listeners.yaml"), file(&rendered(GUARD), "listeners.yaml"));
-    let with = rendered("cache: {}");
+    assert_eq!(
+        file(&without, "listeners.yaml"),
+        file(&rendered(&[SEPARATE, GUARD].concat()), "listeners.yaml")
+    );
+    let with = rendered(&[SEPARATE, "cache: {}"].concat());
     assert_eq!(with.listener, without.listener, "only the listener for operators comes");
     assert_eq!((without.listeners(), with.listeners()), (1, 2));
 }
@@ -301,7 +357,7 @@ fn a_key_of_a_service_stands_in_no_file_or_in_one_of_its_owner_alone() {
     let guard = |key: &str| {
         let yaml = format!("guard: {{checks: [{{name: a, url: 'http://a/moderations', {key}}}]}}\n");
         let with = rendered(&yaml);
-        (file(&with, "filters/content-guard.yaml"), with.environment)
+        (file(&with, "filters/gateway.yaml"), with.environment)
     };
     let (by_name, environment) = guard("key: env:GUARD_KEY");
     assert!(by_name.text.contains("\"env\": \"GUARD_KEY\"") && !by_name.secret, "{}", by_name.text);

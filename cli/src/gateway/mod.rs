@@ -34,7 +34,7 @@ pub use guard::{Action, Check, Contract, Failure, Finder, Form, Guard, Refusal, 
 pub use limit::{Amount, Dimension, Limit, Weights};
 pub use listen::Tls;
 pub use metrics::Metrics;
-pub use policy::{Hold, HoldUntil, Log, Prompts, Retry, Timeouts};
+pub use policy::{Filters, Hold, HoldUntil, Log, Prompts, Retry, Timeouts};
 pub use price::Price;
 pub use provider::{Balance, Key, Protocol, Provider, Rotation};
 pub use redis::{OnError, Redis};
@@ -92,6 +92,8 @@ pub struct Gateway {
     pub guard: Option<Guard>,
     /// What the access log holds.
     pub log: Log,
+    /// How the plugins are loaded.
+    pub filters: Filters,
     /// How many series clients can make.
     pub metrics: Metrics,
     /// Where spans of requests go; `None`: nowhere.
@@ -211,6 +213,7 @@ fn read(root: &Cursor<'_>, sources: &Sources<'_>) -> Option<Gateway> {
     let cache = cache::read(&mut fields);
     let guard = guard::read(&mut fields, &known, sources);
     let log = policy::log(&mut fields);
+    let filters = policy::filters(&mut fields);
     let metrics = metrics::read(&mut fields);
     let tracing = tracing::read(&mut fields, sources);
     fields.finish();
@@ -234,6 +237,7 @@ fn read(root: &Cursor<'_>, sources: &Sources<'_>) -> Option<Gateway> {
         cache: cache?,
         guard: guard?,
         log: log?,
+        filters: filters?,
         metrics: metrics?,
         tracing: tracing?,
     };

@@ -92,6 +92,25 @@ impl HoldUntil {
     }
 }
 
+/// How the plugins are loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Filters {
+    /// Those of a stage in one filter of Envoy.
+    #[default]
+    Together,
+    /// Each in a filter of its own.
+    Separate,
+}
+
+impl Filters {
+    const NAMES: [(&str, Self); 2] = [("together", Self::Together), ("separate", Self::Separate)];
+}
+
+/// Reads `filters`.
+pub(super) fn filters(fields: &mut Fields<'_>) -> Option<Filters> {
+    or(fields.optional("filters"), Filters::default(), |at| at.choice(&Filters::NAMES))
+}
+
 /// What the access log holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {

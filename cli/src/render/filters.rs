@@ -10,13 +10,14 @@ use provider_adapter::ProviderAdapter;
 use response_cache::ResponseCache;
 use serde_json::{Map, Value, json};
 use sluice_core::config::SecretSource;
+use sluice_core::context;
 use sluice_core::filter::Filter;
 use token_limit::TokenLimit;
 
 use super::clusters::{Cluster, label};
 use super::when::when;
 use super::{Rendering, cache, consumers, guard, limits, millis, record, text};
-use crate::gateway::{Gateway, HoldUntil, Key, Provider, Rotation, Rule, Sticky};
+use crate::gateway::{Filters, Gateway, HoldUntil, Key, Provider, Rotation, Rule, Sticky};
 
 /// The type of a plugin in the chain.
 pub(super) const WASM_FILTER: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
@@ -34,10 +35,10 @@ pub enum Stage {
     Redis,
 }
 
-/// One filter of the chain.
+/// One plugin of the chain, or one filter of Envoy that holds those of a stage.
 #[derive(Clone, Debug)]
 pub struct Plugin {
-    /// The plugin, and its `root_id`.
+    /// The plugin; of a chain, the name that Envoy has for it.
     pub name: &'static str,
     /// Where it runs.
     pub stage: Stage,
@@ -49,6 +50,40 @@ pub struct Plugin {
 
 /// Plugins that are there only where the gateway has a use for them; their places in the chain are always kept.
 pub(super) const OPTIONAL: [&str; 3] = [TokenLimit::NAME, ContentGuard::NAME, ResponseCache::NAME];
+
+/// Names of the filters of Envoy that hold a whole stage.
+const CHAINS: [(&str, Stage); 2] = [("gateway", Stage::Gateway), ("provider", Stage::Provider)];
+
+/// The filters that Envoy loads for `plugins`. In a chain, a plugin that the gateway has no use for has no place; facts
+/// are published as far as `read`, the rest of the rendering, reads them.
+pub(super) fn loaded(plugins: &[Plugin], how: Filters, read: &str) -> Vec<Plugin> {
+    if how == Filters::Separate {
+        return plugins.to_vec();
+    }
+    let publish: Vec<&str> = context::ALL
+        .iter()
+        .map(|fact| fact.0)
+        .filter(|name| read.contains(&format!("wasm.{name}")))
+        .collect();
+    let chain = |(name, stage)| {
+        let of_stage =
+            || plugins.iter().filter(move |plugin| plugin.stage == stage && !plugin.config.is_null());
+        let filters: Vec<Value> =
+            of_stage().map(|plugin| json!({"name": plugin.name, "config": plugin.config})).collect();
+        let config = json!({"filters": filters, "publish": publish});
+        Plugin { name, stage, config, secret: of_stage().any(|plugin| plugin.secret) }
+    };
+    CHAINS.into_iter().map(chain).collect()
+}
+
+/// Which of the module's filters a plugin is.
+fn root_id(plugin: &Plugin) -> &'static str {
+    if CHAINS.iter().any(|(name, _)| *name == plugin.name) {
+        sluice_core::chain::ROOT_ID
+    } else {
+        plugin.name
+    }
+}
 
 /// The plugins in the order that requests pass them. `clusters` names the cluster of each target of each rule,
 /// `services` are those of the guard.
@@ -127,7 +162,7 @@ pub(super) fn plugin_config(plugin: &Plugin, rendering: &Rendering<'_>, environm
     let config = text::json(&plugin.config);
     json!({
         "name": plugin.name,
-        "root_id": plugin.name,
+        "root_id": root_id(plugin),
         "#": "A trap costs its own request a 503; the next is served by a new VM.",
         "failure_policy": "FAIL_RELOAD",
         "reload_config": {"backoff": {"base_interval": "0.1s"}},

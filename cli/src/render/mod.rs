@@ -6,7 +6,7 @@
 //! | `listeners.yaml` | the listener with its chain of filters; with `redis` an inner one, with `cache` one for operators, too | LDS |
 //! | `routes.yaml` | time-outs and retries | RDS |
 //! | `clusters.yaml` | a chain of endpoints for each target of each rule | CDS |
-//! | `filters/<plugin>.yaml` | how each plugin is loaded, with its own JSON | ECDS |
+//! | `filters/<stage>.yaml`; `filters/<plugin>.yaml` where they are separate | how the plugins of a stage are loaded, each with its own JSON | ECDS |
 //!
 //! Weights, keys, time-outs and providers can so change under open connections: only a change of addresses, of the
 //! certificate, of the body limit or of the deadline of a request makes Envoy replace the listener.
@@ -40,7 +40,7 @@ pub use files::{File, write};
 pub use filters::{Plugin, Stage};
 pub use redis::Bridge;
 
-use crate::gateway::{Gateway, Hop};
+use crate::gateway::{Filters, Gateway, Hop};
 
 /// Client connections that Envoy holds at the same time.
 const MAX_CONNECTIONS: u32 = 50_000;
@@ -77,6 +77,8 @@ pub struct Rendered {
     pub clusters: Vec<Cluster>,
     /// The plugins in chain order.
     pub plugins: Vec<Plugin>,
+    /// How they are loaded.
+    pub how: Filters,
     /// Environment variables that they read, each once, sorted.
     pub environment: Vec<String>,
 }
@@ -101,13 +103,14 @@ pub fn render(gateway: &Gateway, rendering: &Rendering<'_>) -> Rendered {
     clusters.dedup_by(|a, b| a.name == b.name);
     Rendered {
         bootstrap: bootstrap(gateway, rendering),
-        listener: listener::listener(gateway, &plugins, rendering),
+        listener: listener::listener(gateway, &filters::loaded(&plugins, gateway.filters, ""), rendering),
         listener_is_secret: tracing::has_secrets_in_it(gateway),
         bridge: redis::bridge(gateway),
         operator: cache::operator(gateway),
         routes: routes::routes(gateway),
         clusters,
         plugins,
+        how: gateway.filters,
         environment: filters::environment(gateway),
     }
 }
@@ -117,7 +120,7 @@ impl Rendered {
     #[must_use]
     pub fn files(&self, rendering: &Rendering<'_>) -> Vec<File> {
         let mut files = vec![self.clusters_file()];
-        files.extend(self.plugins.iter().rev().map(|plugin| self.plugin_file(plugin, rendering)));
+        files.extend(self.filters().iter().rev().map(|filter| self.filter_file(filter, rendering)));
         files.extend([self.routes_file(), self.listener_file(rendering)]);
         files.push(File::new("envoy.yaml", yaml::document(&self.bootstrap)));
         files
@@ -154,15 +157,21 @@ impl Rendered {
         1_u64.saturating_add(self.bridge.is_some().into()).saturating_add(self.operator.is_some().into())
     }
 
-    /// `filters/<plugin>.yaml`.
+    /// The filters that Envoy loads.
     #[must_use]
-    pub fn plugin_file(&self, plugin: &Plugin, rendering: &Rendering<'_>) -> File {
+    pub fn filters(&self) -> Vec<Plugin> {
+        filters::loaded(&self.plugins, self.how, &self.listener.to_string())
+    }
+
+    /// `filters/<filter>.yaml`.
+    #[must_use]
+    pub fn filter_file(&self, filter: &Plugin, rendering: &Rendering<'_>) -> File {
         let resource = json!({
             "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
-            "name": plugin.name,
-            "typed_config": filters::filter(plugin, rendering, &self.environment),
+            "name": filter.name,
+            "typed_config": filters::filter(filter, rendering, &self.environment),
         });
-        File::discovery(&format!("filters/{}.yaml", plugin.name), &[resource], plugin.secret)
+        File::discovery(&format!("filters/{}.yaml", filter.name), &[resource], filter.secret)
     }
 }
 

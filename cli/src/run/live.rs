@@ -73,6 +73,9 @@ impl<'a> Live<'a> {
         if gateway.admin != self.gateway.admin {
             return Err("admin: its address cannot change while Envoy runs; restart sluice".into());
         }
+        if gateway.filters != self.gateway.filters {
+            return Err("filters: cannot change while Envoy runs; restart sluice".into());
+        }
         let next = render(&gateway, &self.rendering);
         let (old, new) = (self.rendered.files(&self.rendering), next.files(&self.rendering));
         if old == new {
@@ -123,9 +126,10 @@ impl<'a> Live<'a> {
     /// the end of its chain. So routes with `more_attempts` at a target come last.
     fn put_in_order(&self, next: &Rendered, refused: u64, more_attempts: bool) -> Result<(), String> {
         let of_stage = |stage| -> Vec<(String, File)> {
-            let plugins = next.plugins.iter().filter(|plugin| plugin.stage == stage);
-            plugins
-                .map(|plugin| (ecds(stage, plugin.name), next.plugin_file(plugin, &self.rendering)))
+            let filters = next.filters();
+            let filters = filters.iter().filter(|filter| filter.stage == stage);
+            filters
+                .map(|filter| (ecds(stage, filter.name), next.filter_file(filter, &self.rendering)))
                 .collect()
         };
         let mut steps = [
@@ -180,13 +184,13 @@ impl<'a> Live<'a> {
     }
 }
 
-fn ecds(stage: Stage, plugin: &str) -> String {
+fn ecds(stage: Stage, filter: &str) -> String {
     let chain = match stage {
         Stage::Gateway => "http_filter",
         Stage::Provider => "upstream_http_filter",
         Stage::Redis => "network_filter",
     };
-    format!("extension_config_discovery.{chain}.{plugin}.version_text")
+    format!("extension_config_discovery.{chain}.{filter}.version_text")
 }
 
 /// `next`, with what requests of `old` still need: its clusters, its road to Redis, and its providers in the provider

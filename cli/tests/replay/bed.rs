@@ -85,8 +85,8 @@ struct Live {
 pub(super) struct Bed {
     configs: Configs,
     shared: BTreeMap<String, Shared>,
-    live: BTreeMap<u32, Live>,
-    begun: u32,
+    live: BTreeMap<u64, Live>,
+    begun: u64,
     pub(super) now_us: u64,
     /// The access log.
     pub(super) lines: Vec<String>,
@@ -121,12 +121,12 @@ impl Bed {
     }
 
     /// Requests that wait for a provider, in the order they came.
-    pub(super) fn waiting(&self) -> Vec<u32> {
+    pub(super) fn waiting(&self) -> Vec<u64> {
         self.live.iter().filter(|(_, live)| !live.follows).map(|(id, _)| *id).collect()
     }
 
     /// A request comes; its number, if it was not answered at once.
-    pub(super) fn ask(&mut self, ask: &Ask) -> Option<u32> {
+    pub(super) fn ask(&mut self, ask: &Ask) -> Option<u64> {
         self.begun += 1;
         let id = self.begun;
         let mut body = json!({"model": ask.model, "messages": [{"role": "user", "content": ask.text}]});
@@ -159,7 +159,7 @@ impl Bed {
     }
 
     /// The target that was picked for a request, and it with the fallback behind it, each as provider and model.
-    pub(super) fn route(&self, id: u32) -> ((String, String), Vec<(String, String)>) {
+    pub(super) fn route(&self, id: u64) -> ((String, String), Vec<(String, String)>) {
         let host = &self.live[&id].host;
         let fact = |fact: context::Fact| fact.get(host);
         let target = fact(context::TARGET).unwrap();
@@ -174,7 +174,7 @@ impl Bed {
     }
 
     /// The providers before the last have failed, the last one answers; each by name and model.
-    pub(super) fn answer(&mut self, id: u32, asked: &[(String, String)], answer: Answer) {
+    pub(super) fn answer(&mut self, id: u64, asked: &[(String, String)], answer: Answer) {
         self.with(id, |live, _| {
             live.attempt(asked, asked.len() - 1);
             live.answered(answer);
@@ -184,7 +184,7 @@ impl Bed {
     }
 
     /// Every provider has failed.
-    pub(super) fn fail(&mut self, id: u32, asked: &[(String, String)]) {
+    pub(super) fn fail(&mut self, id: u64, asked: &[(String, String)]) {
         self.with(id, |live, _| {
             live.attempt(asked, asked.len());
             Some(LocalReply::error(Code::UpstreamError, None, "All have failed."))
@@ -192,7 +192,7 @@ impl Bed {
     }
 
     /// The client leaves; a provider was asked, or none.
-    pub(super) fn leave(&mut self, id: u32, asked: &[(String, String)]) {
+    pub(super) fn leave(&mut self, id: u64, asked: &[(String, String)]) {
         self.with(id, |live, _| {
             if !asked.is_empty() {
                 live.attempt(asked, asked.len() - 1);
@@ -203,7 +203,7 @@ impl Bed {
         self.end(id);
     }
 
-    fn with(&mut self, id: u32, act: impl FnOnce(&mut Live, &Configs) -> Option<LocalReply>) {
+    fn with(&mut self, id: u64, act: impl FnOnce(&mut Live, &Configs) -> Option<LocalReply>) {
         let Some(live) = self.live.get_mut(&id) else { return };
         live.host.now_ns = self.now_us * 1_000;
         live.host.shared = std::mem::take(&mut self.shared);
@@ -221,7 +221,7 @@ impl Bed {
     }
 
     /// The exchange is over.
-    fn end(&mut self, id: u32) {
+    fn end(&mut self, id: u64) {
         let Some(mut live) = self.live.remove(&id) else { return };
         live.host.shared = std::mem::take(&mut self.shared);
         live.log.on_done(&mut live.host);

@@ -100,7 +100,7 @@ fn log(steps: &[(u64, usize, Ask, Answer)]) -> Vec<String> {
 }
 
 /// What the providers do, as the target that was picked has it.
-fn settle(bed: &mut Bed, id: u32, what: usize, answer: Answer) {
+fn settle(bed: &mut Bed, id: u64, what: usize, answer: Answer) {
     let (target, chain) = bed.route(id);
     match what {
         0..5 => bed.answer(id, &chain[..1], answer),

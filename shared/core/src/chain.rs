@@ -8,6 +8,9 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+/// `root_id` of a chain: several filters of a module in one filter of the proxy.
+pub const ROOT_ID: &str = "chain";
+
 /// Most filters in one chain.
 pub const MAX_FILTERS: usize = 32;
 

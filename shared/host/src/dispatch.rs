@@ -7,9 +7,10 @@
 #![allow(unsafe_code, reason = "entry points have fixed names, and one hands memory to the host")]
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
+use hashbrown::HashMap;
 use sluice_core::filter::Side;
 use sluice_core::network::Way;
 
@@ -68,13 +69,35 @@ pub trait StreamContext {
 /// Makes the root context of the plugin being configured.
 pub type NewRoot = fn(u32) -> Rc<dyn RootContext>;
 
+/// A map by the numbers that the host gives out: contexts and callouts.
+type ByNumber<T> = HashMap<u32, T, BuildHasherDefault<Number>>;
+
+/// Spreads a number over all bits; nobody outside chooses it.
+#[derive(Default)]
+struct Number(u64);
+
+impl Hasher for Number {
+    fn write_u32(&mut self, number: u32) {
+        // Fibonacci hashing: 2^64 divided by the golden ratio.
+        self.0 = u64::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 thread_local! {
     static NEW_ROOT: Cell<Option<NewRoot>> = const { Cell::new(None) };
-    static ROOTS: RefCell<HashMap<u32, Rc<dyn RootContext>>> = RefCell::default();
-    static STREAMS: RefCell<HashMap<u32, Rc<dyn StreamContext>>> = RefCell::default();
-    static CONNECTIONS: RefCell<HashMap<u32, Rc<dyn ConnectionContext>>> = RefCell::default();
+    static ROOTS: RefCell<ByNumber<Rc<dyn RootContext>>> = RefCell::default();
+    static STREAMS: RefCell<ByNumber<Rc<dyn StreamContext>>> = RefCell::default();
+    static CONNECTIONS: RefCell<ByNumber<Rc<dyn ConnectionContext>>> = RefCell::default();
     /// The stream or the root that waits for a callout, by the callout's token.
-    static CALLOUTS: RefCell<HashMap<u32, u32>> = RefCell::default();
+    static CALLOUTS: RefCell<ByNumber<u32>> = RefCell::default();
 }
 
 /// Starts the module; called by its `_initialize`.

@@ -1,11 +1,12 @@
 //! The real [`Host`]: what a filter asks, made into hostcalls.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 
+use hashbrown::HashTable;
 use sluice_core::filter::{
     Callout, CalloutError, CalloutId, Conflict, Headers, Host, Level, Shared, Side, StreamId,
 };
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::abi::{self, MetricType};
 use crate::dispatch;
@@ -15,7 +16,7 @@ use crate::stage::{self, Stage};
 
 thread_local! {
     /// Metrics already defined in this VM. Whoever makes up names bounds them.
-    static METRICS: RefCell<HashMap<String, u32>> = RefCell::new(HashMap::new());
+    static METRICS: RefCell<HashTable<(Box<str>, u32)>> = const { RefCell::new(HashTable::new()) };
 }
 
 /// A handle for one callback. What a filter asks of the adapter itself is kept here until the callback returns.
@@ -56,12 +57,13 @@ pub(crate) struct Envoy<'a> {
 }
 
 fn metric(kind: MetricType, name: &str) -> Option<u32> {
+    let digest = |name: &str| xxh3_64(name.as_bytes());
     METRICS.with_borrow_mut(|metrics| {
-        if let Some(id) = metrics.get(name) {
+        if let Some((_, id)) = metrics.find(digest(name), |(known, _)| **known == *name) {
             return Some(*id);
         }
         let id = abi::define_metric(kind, name)?;
-        metrics.insert(name.to_owned(), id);
+        metrics.insert_unique(digest(name), (name.into(), id), |(known, _)| digest(known));
         Some(id)
     })
 }
@@ -134,7 +136,10 @@ impl Host for Envoy<'_> {
     }
 
     fn attribute(&self, path: &[&str]) -> Option<Vec<u8>> {
-        abi::property(path.join("\0").as_bytes())
+        match self.stage {
+            Some(stage) => stage.attribute(path),
+            None => abi::property(path.join("\0").as_bytes()),
+        }
     }
 
     fn fact(&self, name: &str) -> Option<Vec<u8>> {

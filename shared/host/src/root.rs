@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
-use sluice_core::chain::{Chain, Link};
+use sluice_core::chain::{Chain, Link, ROOT_ID as CHAIN};
 use sluice_core::config::RouteConfigs;
 use sluice_core::filter::{CalloutId, Filter};
 use xxhash_rust::xxh3::xxh3_128;
@@ -20,15 +20,12 @@ use crate::shared;
 use crate::stream::Stream;
 use crate::wake::Waiting;
 
-/// `root_id` of a chain: several filters of the module in one filter of the proxy.
-pub const CHAIN: &str = "chain";
-
 /// A filter that a module holds.
 #[derive(Clone, Copy)]
 pub struct Kind {
     /// Its plugin name.
     pub name: &'static str,
-    configure: fn(&Place, &str) -> Result<Box<dyn Part>, String>,
+    configure: fn(&Place, &str) -> Configured,
 }
 
 impl Kind {
@@ -38,6 +35,12 @@ impl Kind {
         Self { name: F::NAME, configure: configure::<F> }
     }
 }
+
+/// A filter with its configuration, or why that was refused.
+type Configured = Result<Box<dyn Part>, String>;
+
+/// A configuration by plugin and digest of its text.
+type ConfigKey = (&'static str, u128);
 
 /// Where in which chain a filter stands.
 struct Place {
@@ -79,11 +82,11 @@ impl<F: Filter> Part for FilterPart<F> {
 thread_local! {
     /// Configurations in use, by plugin and digest: a change of one filter of a chain leaves the others as they are, with
     /// what they have learnt.
-    static IN_USE: RefCell<HashMap<(&'static str, u128), Weak<dyn Any>>> = RefCell::default();
+    static IN_USE: RefCell<HashMap<ConfigKey, Weak<dyn Any>>> = RefCell::default();
 }
 
 /// Makes a part of `F`; the error is the plugin's own.
-fn configure<F: Filter>(place: &Place, json: &str) -> Result<Box<dyn Part>, String> {
+fn configure<F: Filter>(place: &Place, json: &str) -> Configured {
     let key = (F::NAME, xxh3_128(json.as_bytes()));
     let known = IN_USE.with_borrow(|known| known.get(&key).and_then(Weak::upgrade));
     let configs = match known.and_then(|known| known.downcast::<RouteConfigs<F::Config>>().ok()) {
@@ -121,7 +124,7 @@ struct State {
 
 impl Root {
     /// The root that `root_id` names, which waits for its configuration; `None` if it is neither a filter of these nor
-    /// [`CHAIN`]. Of a single one the name does not matter.
+    /// a chain. Of a single one the name does not matter.
     #[must_use]
     pub fn named(root_id: &str, known: &'static [Kind], context: u32) -> Option<Self> {
         let only = match known {
@@ -132,7 +135,7 @@ impl Root {
         is_known.then(|| Self { context, only, known, state: RefCell::default(), waiting: Rc::default() })
     }
 
-    fn part(&self, kind: &Kind, at: usize, json: &str) -> Result<Box<dyn Part>, String> {
+    fn part(&self, kind: &Kind, at: usize, json: &str) -> Configured {
         let place = Place { root: self.context, at, waiting: Rc::clone(&self.waiting) };
         (kind.configure)(&place, json)
     }
@@ -153,7 +156,7 @@ impl Root {
         Ok(State { parts, publish: chain.publish.map(Rc::from) })
     }
 
-    fn link(&self, at: usize, link: &Link<'_>) -> Result<Box<dyn Part>, String> {
+    fn link(&self, at: usize, link: &Link<'_>) -> Configured {
         let Some(kind) = self.known.iter().find(|kind| kind.name == link.name) else {
             return Err(format!("{CHAIN}: filters[{at}].name: {}", unknown(&link.name, self.known)));
         };
@@ -195,8 +198,10 @@ impl RootContext for Root {
         let state = self.state.borrow();
         let members: Vec<_> = state.parts.iter().map(|part| part.member()).collect();
         let facts = Store::open(context, state.publish.as_ref());
-        (!members.is_empty())
-            .then(|| Stream::new(context, self.context, facts, members) as Rc<dyn StreamContext>)
+        if members.is_empty() {
+            return None;
+        }
+        Some(Stream::new(context, self.context, facts, members))
     }
 }
 

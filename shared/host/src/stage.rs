@@ -1,9 +1,10 @@
 //! What the filters of one chain share about an exchange: its facts, its headers, and Envoy's buffers.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 
 use sluice_core::filter::{Headers, Side, StreamId};
+use sluice_core::target;
 
 use crate::abi::{self, BufferType, MapType};
 use crate::dispatch;
@@ -22,6 +23,7 @@ pub(crate) struct Stage {
     /// Wakes the stream.
     pub(crate) waker: Weak<dyn Wake>,
     sides: [Seen; 2],
+    endpoint: OnceCell<Vec<u8>>,
     callouts: RefCell<Vec<(u32, usize)>>,
 }
 
@@ -50,7 +52,15 @@ fn body_buffer(side: Side) -> BufferType {
 
 impl Stage {
     pub(crate) fn new(context: u32, root: u32, facts: Store, waker: Weak<dyn Wake>) -> Self {
-        Self { context, root, facts, waker, sides: Default::default(), callouts: RefCell::default() }
+        Self {
+            context,
+            root,
+            facts,
+            waker,
+            sides: Default::default(),
+            endpoint: OnceCell::new(),
+            callouts: RefCell::default(),
+        }
     }
 
     fn seen(&self, side: Side) -> &Seen {
@@ -112,11 +122,27 @@ impl Stage {
         }
     }
 
+    /// Of a header that is known to be absent, the host is not asked.
     pub(crate) fn remove_header(&self, side: Side, name: &str) {
-        abi::remove_header(header_map(side), name);
-        if let Some(headers) = &mut *self.seen(side).headers.borrow_mut() {
-            headers.remove(name);
+        match &mut *self.seen(side).headers.borrow_mut() {
+            Some(headers) if headers.get(name).is_none() => return,
+            Some(headers) => headers.remove(name),
+            None => {}
         }
+        abi::remove_header(header_map(side), name);
+    }
+
+    /// An attribute. That of the endpoint chosen, which several filters of an attempt ask for, is read once.
+    pub(crate) fn attribute(&self, path: &[&str]) -> Option<Vec<u8>> {
+        let is_endpoint = *path == *target::ATTRIBUTE;
+        if let Some(endpoint) = self.endpoint.get().filter(|_| is_endpoint) {
+            return Some(endpoint.clone());
+        }
+        let value = abi::property(path.join("\0").as_bytes())?;
+        if is_endpoint {
+            let _ = self.endpoint.set(value.clone());
+        }
+        Some(value)
     }
 
     /// Takes down how much Envoy's buffer holds.

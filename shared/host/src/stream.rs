@@ -112,7 +112,7 @@ impl Chain {
 
     /// The side to resume, if there is one.
     fn decide(&mut self, stage: &Stage, at: usize, event: Event) -> Option<Side> {
-        let back = self.from_end(at);
+        let back = from_end(self.members.len(), at);
         let held = [self.request.held(at), self.response.held(back)];
         let Decision { side, goes_on, length } = self.members.get_mut(at)?.later(stage, held, event)?;
         let (flow, place) = match side {
@@ -125,10 +125,6 @@ impl Chain {
         }
         let action = self.advance(stage, side, |flow, members| flow.resume(members, place, length));
         (action == Action::Continue).then_some(side)
-    }
-
-    fn from_end(&self, at: usize) -> usize {
-        from_end(self.members.len(), at)
     }
 }
 
