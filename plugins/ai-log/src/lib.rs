@@ -73,7 +73,7 @@ impl Filter for AiLog {
 
     fn on_request_headers(&mut self, host: &mut dyn Host, _end: bool) -> Next {
         #[cfg(feature = "trap")]
-        trap::if_told(host, b"request");
+        trap::on_request(host);
         let started_us = host.now_ns() / 1_000;
         let headers = host.headers(Side::Request);
         let asked = Asked::new(&headers, &self.config.headers, started_us);
@@ -90,7 +90,7 @@ impl Filter for AiLog {
 
     fn on_response_headers(&mut self, host: &mut dyn Host, end: bool) -> Next {
         #[cfg(feature = "trap")]
-        trap::if_told(host, b"answer");
+        trap::on_answer(host);
         self.metered = self.asked.as_ref().filter(|_| !end).and_then(|asked| claim(host, asked));
         let recorded = self.conversation.as_mut().is_some_and(|conversation| conversation.answered(host));
         if recorded || self.metered.is_some() { Next::Watch } else { Next::Pass }
