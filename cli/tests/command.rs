@@ -168,7 +168,7 @@ fn no_rendered_file_holds_a_key_of_a_consumer() {
         let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
         assert!(!text.contains("canary"), "{text}");
     }
-    let text = std::fs::read_to_string(folder.join("consumer-auth.yaml")).unwrap();
+    let text = std::fs::read_to_string(folder.join("gateway.yaml")).unwrap();
     let line = text.lines().find(|line| line.contains("\"name\":\"x\"")).unwrap();
     assert!(line.contains("{\"env\":\"HOME\"}") && line.matches("\"sha256\"").count() == 2, "{line}");
     assert!(text.contains("host_env_keys"), "{text}");

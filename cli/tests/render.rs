@@ -360,7 +360,7 @@ fn a_key_of_a_service_stands_in_no_file_or_in_one_of_its_owner_alone() {
         (file(&with, "filters/gateway.yaml"), with.environment)
     };
     let (by_name, environment) = guard("key: env:GUARD_KEY");
-    assert!(by_name.text.contains("\"env\": \"GUARD_KEY\"") && !by_name.secret, "{}", by_name.text);
+    assert!(by_name.text.contains("\"env\":\"GUARD_KEY\"") && !by_name.secret, "{}", by_name.text);
     assert!(by_name.text.contains("host_env_keys: [GUARD_KEY]"), "{}", by_name.text);
     assert_eq!(environment, ["GUARD_KEY"]);
     for literal in ["key: sk-literal-0123456789", "headers: {x-key: sk-literal-0123456789}"] {

@@ -45,6 +45,9 @@ use crate::gateway::{Filters, Gateway, Hop};
 /// Client connections that Envoy holds at the same time.
 const MAX_CONNECTIONS: u32 = 50_000;
 
+/// Free memory that Envoy gives back to the system each second. Only what is free already; it costs requests nothing.
+const RELEASED_BYTES: u64 = 100 << 20;
+
 /// What the files depend on besides the gateway.
 #[derive(Clone, Copy, Debug)]
 pub struct Rendering<'a> {
@@ -190,16 +193,18 @@ fn bootstrap(gateway: &Gateway, rendering: &Rendering<'_>) -> Value {
                 "max_active_downstream_connections": MAX_CONNECTIONS,
             },
         }]},
-        "#2": "Costs nothing, and lets `redis` be added while Envoy runs.",
+        "#2": "Gives back what V8's compiler took to start the filters: 20 MB of 156 in all.",
+        "memory_allocator_manager": {"bytes_to_release": RELEASED_BYTES, "memory_release_interval": "1s"},
+        "#3": "Costs nothing, and lets `redis` be added while Envoy runs.",
         "bootstrap_extensions": [{
             "name": "envoy.bootstrap.internal_listener",
             "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener",
             },
         }],
-        "#3": "Labels stand in the names of the filters' metrics.",
+        "#4": "Labels stand in the names of the filters' metrics.",
         "stats_config": stats::config(),
-        "#4": "Spans go in batches, where there is tracing.",
+        "#5": "Spans go in batches, where there is tracing.",
         "layered_runtime": tracing::runtime(),
         "dynamic_resources": {
             "cds_config": listener::source(rendering, "clusters.yaml"),
