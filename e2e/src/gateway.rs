@@ -255,7 +255,8 @@ pub fn closed_port() -> Port {
 fn complete(yaml: &str, port: &Port, admin: &Port, folder: &Path) -> String {
     let yaml = yaml.replace("{folder}", &folder.display().to_string());
     let (port, admin) = (port.number(), admin.number());
-    format!("version: 1\nlisten: 127.0.0.1:{port}\nadmin: 127.0.0.1:{admin}\n{yaml}")
+    let filters = std::env::var("SLUICE_FILTERS").map_or(String::new(), |how| format!("filters: {how}\n"));
+    format!("version: 1\nlisten: 127.0.0.1:{port}\nadmin: 127.0.0.1:{admin}\n{filters}{yaml}")
 }
 
 fn replace(path: &Path, content: &str) {
