@@ -2,27 +2,31 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ptr::addr_eq;
 use std::rc::{Rc, Weak};
 
-use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter, Host as _, StreamId};
+use sluice_core::filter::{CalloutId, Host as _, StreamId};
 
 use crate::envoy::Envoy;
+use crate::kind::{Answer, Setting};
 use crate::stage;
 use crate::wake::{Waiting, Wake};
 
 /// The detached work of one root context, each part with the configuration that asked for it.
-pub(crate) struct Detached<F: Filter> {
+pub(crate) struct Detached {
+    name: &'static str,
     root: u32,
     at: usize,
     pub(crate) waiting: Rc<Waiting>,
     this: Weak<Self>,
-    callouts: RefCell<HashMap<CalloutId, Rc<F::Config>>>,
-    wakes: RefCell<Vec<(u64, Rc<F::Config>)>>,
+    callouts: RefCell<HashMap<CalloutId, Rc<dyn Setting>>>,
+    wakes: RefCell<Vec<(u64, Rc<dyn Setting>)>>,
 }
 
-impl<F: Filter> Detached<F> {
-    pub(crate) fn new(root: u32, at: usize, waiting: Rc<Waiting>) -> Rc<Self> {
+impl Detached {
+    pub(crate) fn new(name: &'static str, root: u32, at: usize, waiting: Rc<Waiting>) -> Rc<Self> {
         Rc::new_cyclic(|this| Self {
+            name,
             root,
             at,
             waiting,
@@ -33,12 +37,12 @@ impl<F: Filter> Detached<F> {
     }
 
     /// Takes over what a callback asked of `host`.
-    pub(crate) fn settle(&self, host: &Envoy<'_>, config: &Rc<F::Config>) {
+    pub(crate) fn settle(&self, host: &Envoy<'_>, setting: &Rc<dyn Setting>) {
         host.hastened.iter().for_each(|stream| self.waiting.hasten(*stream));
         let mut callouts = self.callouts.borrow_mut();
-        callouts.extend(host.detached.iter().map(|token| (CalloutId(*token), Rc::clone(config))));
+        callouts.extend(host.detached.iter().map(|token| (CalloutId(*token), Rc::clone(setting))));
         if let Some(ms) = host.wake_detached {
-            self.wake_at(host.now_ms().saturating_add(ms), config);
+            self.wake_at(host.now_ms().saturating_add(ms), setting);
         }
     }
 
@@ -47,30 +51,30 @@ impl<F: Filter> Detached<F> {
         self.callouts.borrow().contains_key(&id)
     }
 
-    pub(crate) fn callout_ended(&self, id: CalloutId, reply: Result<CalloutReply, CalloutError>) {
-        let config = self.callouts.borrow_mut().remove(&id);
-        if let Some(config) = config {
-            self.call(&config, |config, host| F::on_detached_callout(config, host, id, reply));
+    pub(crate) fn callout_ended(&self, id: CalloutId, reply: Answer) {
+        let setting = self.callouts.borrow_mut().remove(&id);
+        if let Some(setting) = setting {
+            self.call(&setting, |host| setting.on_detached_callout(host, id, reply));
         }
     }
 
-    fn call(&self, config: &Rc<F::Config>, call: impl FnOnce(&Rc<F::Config>, &mut Envoy<'_>)) {
+    fn call(&self, setting: &Rc<dyn Setting>, call: impl FnOnce(&mut Envoy<'_>)) {
         let mut host = Envoy {
             member: self.at,
             context: self.root,
             root: self.root,
-            plugin: F::NAME,
+            plugin: self.name,
             ..Envoy::default()
         };
-        call(config, &mut host);
-        self.settle(&host, config);
+        call(&mut host);
+        self.settle(&host, setting);
     }
 
-    fn wake_at(&self, at_ms: u64, config: &Rc<F::Config>) {
+    fn wake_at(&self, at_ms: u64, setting: &Rc<dyn Setting>) {
         let mut wakes = self.wakes.borrow_mut();
-        match wakes.iter_mut().find(|(_, known)| Rc::ptr_eq(known, config)) {
+        match wakes.iter_mut().find(|(_, known)| addr_eq(Rc::as_ptr(known), Rc::as_ptr(setting))) {
             Some((known_ms, _)) => *known_ms = at_ms.min(*known_ms),
-            None => wakes.push((at_ms, Rc::clone(config))),
+            None => wakes.push((at_ms, Rc::clone(setting))),
         }
         drop(wakes);
         self.book();
@@ -86,14 +90,14 @@ impl<F: Filter> Detached<F> {
     }
 }
 
-impl<F: Filter> Wake for Detached<F> {
+impl Wake for Detached {
     fn wake(&self, _: StreamId) {
         let host = Envoy::default();
         let now_ms = host.now_ms();
         let due: Vec<_> = self.wakes.borrow_mut().extract_if(.., |(at_ms, _)| *at_ms <= now_ms).collect();
         self.book();
-        for (_, config) in due {
-            self.call(&config, |config, host| F::on_detached_wake(config, host));
+        for (_, setting) in due {
+            self.call(&setting, |host| setting.on_detached_wake(host));
         }
     }
 }

@@ -1,16 +1,16 @@
-//! One filter's part in an exchange: turns what passes into [`Filter`] calls, and [`Next`] into what the chain does.
+//! One filter's part in an exchange: turns what passes into its callbacks, and [`Next`] into what the chain does.
 
 use std::rc::Rc;
 
-use sluice_core::config::RouteConfigs;
 use sluice_core::context;
-use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter, Host as _, Next, Side};
+use sluice_core::filter::{CalloutId, Host as _, Next, Side};
 
 use crate::abi;
 use crate::detached::Detached;
 use crate::dispatch::Action;
 use crate::envoy::{self, Envoy};
 use crate::flow::Window;
+use crate::kind::{Answer, Live, Setting, Settings};
 use crate::progress::{Mode, Progress, with_wait};
 use crate::reply::{declared_length, send, too_large};
 use crate::stage::Stage;
@@ -18,25 +18,10 @@ use crate::stage::Stage;
 /// Gauge of the bytes of bodies that Envoy holds for filters, in all workers.
 const HELD_BYTES: &str = "sluice_held_bytes";
 
-/// A filter of a chain, whichever it is.
-pub(crate) trait Member {
-    /// Headers have come; `end` when there is no body.
-    fn headers(&mut self, stage: &Stage, side: Side, end: bool) -> Action;
-    /// A part of the body has come, `window` in Envoy's buffer: what is new, or all that is held. The second is how many
-    /// bytes it has become.
-    fn body(&mut self, stage: &Stage, side: Side, window: Window, end: bool) -> (Action, usize);
-    /// A body has ended that trailers follow.
-    fn trailers(&mut self, stage: &Stage, side: Side, window: Window) -> (Action, usize);
-    /// Something else than the stream has come, while the member held these parts of request and response.
-    fn later(&mut self, stage: &Stage, held: [Window; 2], event: Event) -> Option<Decision>;
-    /// The exchange is over; comes again when it has been logged already.
-    fn done(&mut self, stage: &Stage);
-}
-
 /// What may come beside the stream itself.
 pub(crate) enum Event {
     /// A callout has ended.
-    Callout(CalloutId, Result<CalloutReply, CalloutError>),
+    Callout(CalloutId, Answer),
     /// The time to wake has come.
     Wake,
 }
@@ -51,39 +36,45 @@ pub(crate) struct Decision {
 }
 
 /// A filter and the two sides of its exchange.
-pub(crate) struct Exchange<F: Filter> {
+pub(crate) struct Exchange {
+    name: &'static str,
     at: usize,
-    detached: Rc<Detached<F>>,
-    configs: Rc<RouteConfigs<F::Config>>,
-    config: Option<Rc<F::Config>>,
-    filter: Option<F>,
+    detached: Rc<Detached>,
+    settings: Rc<dyn Settings>,
+    setting: Option<Rc<dyn Setting>>,
+    filter: Option<Box<dyn Live>>,
     over: bool,
     request: Progress,
     response: Progress,
 }
 
-impl<F: Filter> Exchange<F> {
-    /// Member `at` of a chain.
-    pub(crate) fn new(at: usize, configs: Rc<RouteConfigs<F::Config>>, detached: Rc<Detached<F>>) -> Self {
+impl Exchange {
+    /// Filter `name` as member `at` of a chain.
+    pub(crate) fn new(
+        name: &'static str,
+        at: usize,
+        settings: Rc<dyn Settings>,
+        detached: Rc<Detached>,
+    ) -> Self {
         let (request, response) = (Progress::default(), Progress::default());
-        Self { at, detached, configs, config: None, filter: None, over: false, request, response }
+        Self { name, at, detached, settings, setting: None, filter: None, over: false, request, response }
     }
 
     /// The configuration of the stream's route. `xds.route_name` is read only where it can matter.
-    fn route_config(&self) -> Rc<F::Config> {
-        if !self.configs.has_overrides() {
-            return self.configs.get("");
+    fn of_route(&self) -> Rc<dyn Setting> {
+        if !self.settings.has_overrides() {
+            return self.settings.get("");
         }
         let route = abi::property(b"xds\0route_name").unwrap_or_default();
-        self.configs.get(&String::from_utf8_lossy(&route))
+        self.settings.get(&String::from_utf8_lossy(&route))
     }
 
     /// Starts the filter with the first callback that has something for it.
     fn start(&mut self) {
         if self.filter.is_none() && !self.over {
-            let config = self.route_config();
-            self.filter = Some(F::new(Rc::clone(&config)));
-            self.config = Some(config);
+            let setting = self.of_route();
+            self.filter = Some(setting.start());
+            self.setting = Some(setting);
         }
     }
 
@@ -128,11 +119,11 @@ impl<F: Filter> Exchange<F> {
         part: Part<'_>,
         end: bool,
         size: &mut usize,
-        call: impl FnOnce(&mut F, &mut Envoy<'_>) -> Next,
+        call: impl FnOnce(&mut dyn Live, &mut Envoy<'_>) -> Next,
     ) -> Next {
         let mut host = self.host(part, end);
         let next = match &mut self.filter {
-            Some(filter) => call(filter, &mut host),
+            Some(filter) => call(&mut **filter, &mut host),
             None => Next::Pass,
         };
         *size = host.replaced.unwrap_or(*size).saturating_add(host.added);
@@ -151,7 +142,7 @@ impl<F: Filter> Exchange<F> {
             member: self.at,
             context: part.stage.context,
             root: part.stage.root,
-            plugin: F::NAME,
+            plugin: self.name,
             side: Some(part.side),
             window: part.window,
             headers_held: !progress.headers_gone,
@@ -163,8 +154,8 @@ impl<F: Filter> Exchange<F> {
 
     /// Books what a filter asked for beyond this callback.
     fn settle(&self, stage: &Stage, host: &Envoy<'_>) {
-        if let Some(config) = &self.config {
-            self.detached.settle(host, config);
+        if let Some(setting) = &self.setting {
+            self.detached.settle(host, setting);
         }
         if let Some(ms) = host.wake {
             let at_ms = host.now_ms().saturating_add(ms);
@@ -206,7 +197,7 @@ impl<F: Filter> Exchange<F> {
     fn time_wait(&mut self, stage: &Stage, next: &Next) {
         if let Some(ms @ 1..) = self.request.time_wait(next, abi::now_ns) {
             let list = stage.facts.get(context::WAITS.0).unwrap_or_default();
-            stage.facts.set(context::WAITS.0, &with_wait(list, F::NAME, ms));
+            stage.facts.set(context::WAITS.0, &with_wait(list, self.name, ms));
         }
     }
 
@@ -224,9 +215,10 @@ struct Part<'a> {
     window: Window,
 }
 
-impl<F: Filter> Member for Exchange<F> {
-    /// A local reply of an outer filter, or of Envoy itself, may come before any request callback.
-    fn headers(&mut self, stage: &Stage, side: Side, end: bool) -> Action {
+impl Exchange {
+    /// Headers have come; `end` when there is no body. A local reply of an outer filter, or of Envoy itself, may come
+    /// before any request callback.
+    pub(crate) fn headers(&mut self, stage: &Stage, side: Side, end: bool) -> Action {
         self.start();
         let part = Part { stage, side, window: Window::default() };
         let next = self.ask(part, false, &mut 0, |filter, host| match side {
@@ -249,7 +241,9 @@ impl<F: Filter> Member for Exchange<F> {
         self.apply(part, next, 0).0
     }
 
-    fn body(&mut self, stage: &Stage, side: Side, window: Window, end: bool) -> (Action, usize) {
+    /// A part of the body has come, `window` in Envoy's buffer: what is new, or all that is held. The second is how many
+    /// bytes it has become.
+    pub(crate) fn body(&mut self, stage: &Stage, side: Side, window: Window, end: bool) -> (Action, usize) {
         let part = Part { stage, side, window };
         let Progress { mode, shown, .. } = *self.side(side);
         if matches!(mode, Mode::Watch | Mode::End | Mode::Hold) {
@@ -269,7 +263,7 @@ impl<F: Filter> Member for Exchange<F> {
     }
 
     /// A body followed by trailers never sees its end in a chunk; it ends here.
-    fn trailers(&mut self, stage: &Stage, side: Side, window: Window) -> (Action, usize) {
+    pub(crate) fn trailers(&mut self, stage: &Stage, side: Side, window: Window) -> (Action, usize) {
         let part = Part { stage, side, window };
         let Progress { mode, ended, .. } = *self.side(side);
         match mode {
@@ -281,7 +275,8 @@ impl<F: Filter> Member for Exchange<F> {
         }
     }
 
-    fn later(&mut self, stage: &Stage, held: [Window; 2], event: Event) -> Option<Decision> {
+    /// Something else than the stream has come, while the member held these parts of request and response.
+    pub(crate) fn later(&mut self, stage: &Stage, held: [Window; 2], event: Event) -> Option<Decision> {
         let side = self.held_side();
         let [request, response] = held;
         let window = if side == Side::Request { request } else { response };
@@ -299,15 +294,16 @@ impl<F: Filter> Member for Exchange<F> {
         Some(Decision { side, goes_on: held && action == Some(Action::Continue), length })
     }
 
-    fn done(&mut self, stage: &Stage) {
+    /// The exchange is over; comes again when it has been logged already.
+    pub(crate) fn done(&mut self, stage: &Stage) {
         self.detached.waiting.remove(stage.member(self.at));
         self.over = true;
         if let Some(mut filter) = self.filter.take() {
             let part = Part { stage, side: Side::Response, window: Window::default() };
             let mut host = self.host(part, true);
             filter.on_done(&mut host);
-            if let Some(config) = &self.config {
-                self.detached.settle(&host, config);
+            if let Some(setting) = &self.setting {
+                self.detached.settle(&host, setting);
             }
         }
         self.count_held(Side::Request, 0);

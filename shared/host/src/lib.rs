@@ -26,6 +26,7 @@ mod envoy;
 mod exchange;
 mod facts;
 mod flow;
+mod kind;
 mod network;
 mod pairs;
 mod progress;
@@ -37,8 +38,9 @@ mod stream;
 mod wake;
 
 pub use crate::dispatch::{Action, ConnectionContext, NewRoot, RootContext, StreamContext, start};
+pub use crate::kind::Kind;
 pub use crate::network::NetworkRoot;
-pub use crate::root::{Kind, Root, Unknown, root_id};
+pub use crate::root::{Root, Unknown, root_id};
 
 /// Exports one filter, or several picked by `plugin_root_id` (`chain`: any of them in one), as this module's proxy-wasm entry point. Network
 /// filters stand behind the others: `register!(A, B; network: C)`, `register!(network: C)`.

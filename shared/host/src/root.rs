@@ -1,109 +1,57 @@
 //! The root context of a chain of filters: holds their configurations, starts their streams.
 
-use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
 use sluice_core::chain::{Chain, Link, ROOT_ID as CHAIN};
-use sluice_core::config::RouteConfigs;
-use sluice_core::filter::{CalloutId, Filter};
+use sluice_core::filter::CalloutId;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::abi::{self, BufferType, Level};
 use crate::callout::callout_reply;
 use crate::detached::Detached;
 use crate::dispatch::{RootContext, StreamContext};
-use crate::exchange::{Exchange, Member};
+use crate::exchange::Exchange;
 use crate::facts::Store;
+use crate::kind::{Kind, Settings};
 use crate::shared;
 use crate::stream::Stream;
 use crate::wake::Waiting;
 
-/// A filter that a module holds.
-#[derive(Clone, Copy)]
-pub struct Kind {
-    /// Its plugin name.
-    pub name: &'static str,
-    configure: fn(&Place, &str) -> Configured,
-}
-
-impl Kind {
-    /// The kind of filter `F`.
-    #[must_use]
-    pub const fn of<F: Filter>() -> Self {
-        Self { name: F::NAME, configure: configure::<F> }
-    }
-}
-
-/// A filter with its configuration, or why that was refused.
-type Configured = Result<Box<dyn Part>, String>;
-
 /// A configuration by plugin and digest of its text.
 type ConfigKey = (&'static str, u128);
 
-/// Where in which chain a filter stands.
-struct Place {
-    root: u32,
-    at: usize,
-    waiting: Rc<Waiting>,
+thread_local! {
+    /// Configurations in use: a change of one filter of a chain leaves the others as they are, with what they have learnt.
+    static IN_USE: RefCell<HashMap<ConfigKey, Weak<dyn Settings>>> = RefCell::default();
 }
 
 /// A configured filter of a chain.
-trait Part {
-    /// Its part in a new exchange.
-    fn member(&self) -> Box<dyn Member>;
-    /// Whether this callout of no stream is one of its own.
-    fn awaits(&self, id: CalloutId) -> bool;
-    /// That callout has ended with a body of `body_size` bytes.
-    fn callout_ended(&self, id: CalloutId, body_size: usize);
-}
-
-struct FilterPart<F: Filter> {
+struct Part {
+    name: &'static str,
     at: usize,
-    configs: Rc<RouteConfigs<F::Config>>,
-    detached: Rc<Detached<F>>,
+    settings: Rc<dyn Settings>,
+    detached: Rc<Detached>,
 }
 
-impl<F: Filter> Part for FilterPart<F> {
-    fn member(&self) -> Box<dyn Member> {
-        Box::new(Exchange::<F>::new(self.at, Rc::clone(&self.configs), Rc::clone(&self.detached)))
-    }
-
-    fn awaits(&self, id: CalloutId) -> bool {
-        self.detached.awaits(id)
-    }
-
-    fn callout_ended(&self, id: CalloutId, body_size: usize) {
-        self.detached.callout_ended(id, callout_reply(body_size));
+impl Part {
+    /// Its part in a new exchange.
+    fn member(&self) -> Exchange {
+        Exchange::new(self.name, self.at, Rc::clone(&self.settings), Rc::clone(&self.detached))
     }
 }
 
-thread_local! {
-    /// Configurations in use, by plugin and digest: a change of one filter of a chain leaves the others as they are, with
-    /// what they have learnt.
-    static IN_USE: RefCell<HashMap<ConfigKey, Weak<dyn Any>>> = RefCell::default();
-}
-
-/// Makes a part of `F`; the error is the plugin's own.
-fn configure<F: Filter>(place: &Place, json: &str) -> Configured {
-    let key = (F::NAME, xxh3_128(json.as_bytes()));
+/// Reads a configuration, unless the same is in use; the error is the plugin's own.
+fn settings(kind: &Kind, json: &str) -> Result<Rc<dyn Settings>, String> {
+    let key = (kind.name, xxh3_128(json.as_bytes()));
     let known = IN_USE.with_borrow(|known| known.get(&key).and_then(Weak::upgrade));
-    let configs = match known.and_then(|known| known.downcast::<RouteConfigs<F::Config>>().ok()) {
-        Some(configs) => configs,
-        None => {
-            let env = |name: &str| std::env::var(name).ok();
-            let configs = RouteConfigs::parse(json.as_bytes(), |raw| F::check(raw, &env));
-            Rc::new(configs.map_err(|refused| refused.to_string())?)
-        }
-    };
+    let settings = known.map_or_else(|| kind.parse(json), Ok)?;
     IN_USE.with_borrow_mut(|known| {
-        known.retain(|_, configs| configs.strong_count() > 0);
-        let configs: Rc<dyn Any> = configs.clone();
-        known.insert(key, Rc::downgrade(&configs));
+        known.retain(|_, settings| settings.strong_count() > 0);
+        known.insert(key, Rc::downgrade(&settings));
     });
-    let detached = Detached::new(place.root, place.at, Rc::clone(&place.waiting));
-    Ok(Box::new(FilterPart::<F> { at: place.at, configs, detached }))
+    Ok(settings)
 }
 
 /// Root context of one filter, or of a chain of them.
@@ -118,7 +66,7 @@ pub struct Root {
 
 #[derive(Default)]
 struct State {
-    parts: Vec<Box<dyn Part>>,
+    parts: Vec<Part>,
     publish: Option<Rc<[String]>>,
 }
 
@@ -135,9 +83,10 @@ impl Root {
         is_known.then(|| Self { context, only, known, state: RefCell::default(), waiting: Rc::default() })
     }
 
-    fn part(&self, kind: &Kind, at: usize, json: &str) -> Configured {
-        let place = Place { root: self.context, at, waiting: Rc::clone(&self.waiting) };
-        (kind.configure)(&place, json)
+    fn part(&self, kind: &Kind, at: usize, json: &str) -> Result<Part, String> {
+        let settings = settings(kind, json)?;
+        let detached = Detached::new(kind.name, self.context, at, Rc::clone(&self.waiting));
+        Ok(Part { name: kind.name, at, settings, detached })
     }
 
     fn configure(&self, bytes: &[u8]) -> Result<State, String> {
@@ -156,7 +105,7 @@ impl Root {
         Ok(State { parts, publish: chain.publish.map(Rc::from) })
     }
 
-    fn link(&self, at: usize, link: &Link<'_>) -> Configured {
+    fn link(&self, at: usize, link: &Link<'_>) -> Result<Part, String> {
         let Some(kind) = self.known.iter().find(|kind| kind.name == link.name) else {
             return Err(format!("{CHAIN}: filters[{at}].name: {}", unknown(&link.name, self.known)));
         };
@@ -189,14 +138,14 @@ impl RootContext for Root {
     fn on_callout(&self, token: u32, body_size: usize) {
         let id = CalloutId(token);
         let state = self.state.borrow();
-        if let Some(part) = state.parts.iter().find(|part| part.awaits(id)) {
-            part.callout_ended(id, body_size);
+        if let Some(part) = state.parts.iter().find(|part| part.detached.awaits(id)) {
+            part.detached.callout_ended(id, callout_reply(body_size));
         }
     }
 
     fn create_stream(&self, context: u32) -> Option<Rc<dyn StreamContext>> {
         let state = self.state.borrow();
-        let members: Vec<_> = state.parts.iter().map(|part| part.member()).collect();
+        let members: Vec<_> = state.parts.iter().map(Part::member).collect();
         let facts = Store::open(context, state.publish.as_ref());
         if members.is_empty() {
             return None;

@@ -8,7 +8,7 @@ use sluice_core::filter::{CalloutId, Side, StreamId};
 use crate::abi;
 use crate::callout::callout_reply;
 use crate::dispatch::{Action, StreamContext};
-use crate::exchange::{Decision, Event, Member};
+use crate::exchange::{Decision, Event, Exchange};
 use crate::facts::Store;
 use crate::flow::{Flow, Line, Window};
 use crate::stage::Stage;
@@ -22,13 +22,13 @@ pub(crate) struct Stream {
 
 /// The filters of a stream, outermost first, and how far its two sides are.
 struct Chain {
-    members: Vec<Box<dyn Member>>,
+    members: Vec<Exchange>,
     request: Flow,
     response: Flow,
 }
 
 impl Stream {
-    pub(crate) fn new(context: u32, root: u32, facts: Store, members: Vec<Box<dyn Member>>) -> Rc<Self> {
+    pub(crate) fn new(context: u32, root: u32, facts: Store, members: Vec<Exchange>) -> Rc<Self> {
         let (request, response) = (Flow::new(members.len()), Flow::new(members.len()));
         let chain = RefCell::new(Chain { members, request, response });
         Rc::new_cyclic(|this: &Weak<Self>| Self {
@@ -136,12 +136,12 @@ fn from_end(members: usize, at: usize) -> usize {
 /// The members of a chain in the order of one side.
 struct Members<'a> {
     stage: &'a Stage,
-    members: &'a mut [Box<dyn Member>],
+    members: &'a mut [Exchange],
     side: Side,
 }
 
 impl Members<'_> {
-    fn get(&mut self, at: usize) -> Option<&mut Box<dyn Member>> {
+    fn get(&mut self, at: usize) -> Option<&mut Exchange> {
         let at = match self.side {
             Side::Request => at,
             Side::Response => from_end(self.members.len(), at),
