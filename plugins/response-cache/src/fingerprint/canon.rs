@@ -4,7 +4,7 @@
 //! values never make the same bytes, also side by side. What is long is replaced by its digest, so that each byte is
 //! copied and digested once however deep it stands, and next to nothing is held.
 
-use sha2::{Digest as _, Sha256};
+use blake2::{Blake2b256, Digest as _};
 use sluice_core::json::{Error, Kind, Reader, Str};
 
 const NULL: u8 = b'0';
@@ -155,7 +155,7 @@ impl<'d> Canon<'d> {
             self.short(tag, bytes);
         } else {
             self.out.push(long);
-            self.out.extend_from_slice(&Sha256::digest(bytes));
+            self.out.extend_from_slice(&Blake2b256::digest(bytes));
         }
     }
 
@@ -189,7 +189,7 @@ impl<'d> Canon<'d> {
         }
         let parts = own.iter().map(|member| out.get(member.name..member.end).unwrap_or_default());
         if out.len().saturating_sub(start) >= LONG_BYTES {
-            let digest = parts.fold(Sha256::new(), |digest, part| digest.chain_update(part)).finalize();
+            let digest = parts.fold(Blake2b256::new(), |digest, part| digest.chain_update(part)).finalize();
             out.truncate(start.saturating_sub(1));
             out.push(LONG_OBJECT);
             out.extend_from_slice(&digest);

@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use sha2::{Digest as _, Sha256};
+use blake2::{Blake2b256, Digest as _};
 
 use crate::entry::Entry;
 
@@ -20,7 +20,7 @@ const RULE_BYTES: usize = 16;
 /// together.
 #[must_use]
 pub fn tag(text: &str) -> u32 {
-    let digest: [u8; 32] = Sha256::digest(text).into();
+    let digest: [u8; 32] = Blake2b256::digest(text).into();
     digest.first_chunk().map_or(1, |bytes| u32::from_le_bytes(*bytes).max(1))
 }
 

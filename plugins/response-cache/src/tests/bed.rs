@@ -13,7 +13,7 @@ use crate::{Config, ResponseCache};
 pub(super) struct Bed {
     pub(super) host: FakeHost,
     pub(super) config: Rc<Config>,
-    clients: u32,
+    clients: u64,
 }
 
 /// One request of a client, and what the gateway did with it.
