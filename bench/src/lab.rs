@@ -46,7 +46,7 @@ impl Effort {
     };
     /// To see that everything works.
     pub const QUICK: Self = Self {
-        rounds: 2,
+        rounds: 1,
         turn: Duration::from_millis(200),
         open_streams: 200,
         steady_streams: 10,

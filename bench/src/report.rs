@@ -14,6 +14,9 @@ use crate::record::Figures;
 
 pub use text::summary;
 
+/// File of a results folder: whom the runner of other gateways could not measure, and why, one a line.
+const MISSING: &str = "peers-missing.txt";
+
 /// Folder of the charts, beside the report.
 const CHARTS: &str = "charts";
 
@@ -23,12 +26,13 @@ const CHARTS: &str = "charts";
 /// Results cannot be read, or the report not be written.
 pub fn write(results: &Path, folder: &Path) -> Result<(), Failure> {
     let (figures, run) = (Figures::read(results)?, Run::read(results)?);
+    let missing = std::fs::read_to_string(results.join(MISSING)).unwrap_or_default();
     let charts = charts::all(&figures);
     std::fs::create_dir_all(folder.join(CHARTS))?;
     for chart in &charts {
         std::fs::write(folder.join(CHARTS).join(chart.file), &chart.svg)?;
     }
-    Ok(std::fs::write(folder.join("report.md"), markdown::report(&figures, &run, &charts))?)
+    Ok(std::fs::write(folder.join("report.md"), markdown::report(&figures, &run, &charts, &missing))?)
 }
 
 /// A number with as many digits as tell something.

@@ -18,7 +18,7 @@ use crate::{Failure, lab, process, provider};
 pub use config::{Filter, Placeholders, Stage};
 
 /// Longest start of an Envoy, where others compile as well.
-const START: Duration = Duration::from_secs(120);
+const START: Duration = Duration::from_secs(300);
 
 /// What is measured.
 #[derive(Clone, Debug, PartialEq, Eq)]

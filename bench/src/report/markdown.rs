@@ -9,8 +9,8 @@ use crate::machine::Run;
 use crate::record::{Figures, GATEWAY, MICRO, PEERS};
 use crate::workload;
 
-/// The whole report.
-pub(super) fn report(figures: &Figures, run: &Run, charts: &[Chart]) -> String {
+/// The whole report; `missing` says who could not be measured, one a line.
+pub(super) fn report(figures: &Figures, run: &Run, charts: &[Chart], missing: &str) -> String {
     let mut text = format!(
         "# What the gateway costs\n\nWritten by `scripts/bench` from the raw figures of one run, {}; a change here is lost. How each \
          figure is taken: [docs/benchmarks.md](../docs/benchmarks.md). Envoy has one worker on one core, and every ratio is to a bare Envoy in the \
@@ -28,12 +28,25 @@ pub(super) fn report(figures: &Figures, run: &Run, charts: &[Chart]) -> String {
         let about = if about.is_empty() { String::new() } else { format!(": {about}") };
         let _ = write!(text, "\n### {name}{about}\n\n{}", tables::workload(figures, GATEWAY, name));
     }
-    for (index, name) in figures.workloads(PEERS).into_iter().enumerate() {
-        let title = if index == 0 { "\n## Other gateways, the same request\n" } else { "" };
-        let _ = write!(text, "{title}\n### {name}\n\n{}", tables::workload(figures, PEERS, name));
-    }
+    text.push_str(&peers(figures, missing));
     if !figures.workloads(MICRO).is_empty() {
         let _ = write!(text, "\n## Pure cores, without Envoy\n\n{}", tables::micro(figures));
+    }
+    text
+}
+
+fn peers(figures: &Figures, missing: &str) -> String {
+    let workloads = figures.workloads(PEERS);
+    if workloads.is_empty() && missing.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from("\n## Other gateways, the same request\n");
+    for name in workloads {
+        let _ = write!(text, "\n### {name}\n\n{}", tables::workload(figures, PEERS, name));
+    }
+    if !missing.is_empty() {
+        text.push_str("\nNot measured:\n\n");
+        text.extend(missing.lines().map(|line| format!("- {line}\n")));
     }
     text
 }

@@ -65,6 +65,7 @@ fn the_report_of_a_run_is_as_expected() {
     let mut read = Run::read(results.path()).unwrap();
     read.load = run().load; // the second value is this machine's
     std::fs::write(results.path().join("run.json"), serde_json::to_string(&read).unwrap()).unwrap();
+    std::fs::write(results.path().join("peers-missing.txt"), "portkey: not installed\n").unwrap();
     write(results.path(), folder.path()).unwrap();
     for name in ["report.md", "charts/cpu.svg", "charts/peers.svg", "charts/memory.svg"] {
         let written = std::fs::read_to_string(folder.path().join(name)).unwrap();

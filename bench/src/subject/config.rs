@@ -172,7 +172,10 @@ static_resources:
 
 #[cfg(test)]
 mod tests {
-    use super::{Around, Placeholders, bare};
+    use std::path::Path;
+
+    use super::{Around, Filter, Placeholders, bare, with_filter};
+    use crate::lab;
 
     fn places() -> Placeholders {
         let around = Around { provider: ([127, 0, 0, 1], 3).into(), redis: None };
@@ -204,5 +207,26 @@ mod tests {
         let config = bare(&places());
         assert!(config.contains("http_filters: [{name: router, "), "{config}");
         assert!(!config.contains("{filters}") && !config.contains("{upstream}"));
+    }
+
+    #[test]
+    fn every_filter_has_a_configuration_to_be_measured_with() {
+        for filter in Filter::ALL {
+            let config = with_filter(&places(), &filter, Path::new("/dist/sluice.wasm")).unwrap();
+            assert!(config.contains(&format!("\"root_id\":\"{}\"", filter.name)), "{config}");
+        }
+    }
+
+    #[test]
+    fn every_gateway_can_be_filled_in() {
+        let mut places = places();
+        places.around.redis = Some(([127, 0, 0, 1], 4).into());
+        for file in std::fs::read_dir(lab::folder().join("gateways")).unwrap().flatten() {
+            let (yaml, callers) = places.fill(&std::fs::read_to_string(file.path()).unwrap()).unwrap();
+            assert!(yaml.contains("listen: 127.0.0.1:1\n") && callers > 1, "{}", file.path().display());
+            for left in ["{redis}", "{provider}", "{consumers", "{keywords"] {
+                assert!(!yaml.contains(left), "{}: {left}", file.path().display());
+            }
+        }
     }
 }
