@@ -12,6 +12,9 @@ const FORMAT: u8 = 1;
 /// Most buckets in a shard. Shared data never forgets a key, so this times the number of shards bounds the memory.
 pub(super) const MAX_BUCKETS: usize = 64;
 
+/// Bytes of a bucket before its ledger.
+const HEAD_BYTES: usize = 16 + 8 + 4;
+
 /// Names a bucket: the start of the SHA-256 of its key, since keys hold what clients send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Id([u8; 16]);
@@ -56,7 +59,11 @@ impl Shard {
 
     /// As bytes.
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = vec![FORMAT];
+        let size = |size: usize, bucket: &Bucket| {
+            size.saturating_add(HEAD_BYTES).saturating_add(bucket.ledger.len())
+        };
+        let mut out = Vec::with_capacity(self.buckets.iter().fold(1, size));
+        out.push(FORMAT);
         for bucket in &self.buckets {
             out.extend_from_slice(&bucket.id.0);
             out.extend_from_slice(&bucket.empty_at_ms.to_le_bytes());

@@ -89,7 +89,10 @@ const fn folded(char: char) -> char {
 
 /// Checks a run without escapes that stands at `offset`.
 fn plain(bytes: &[u8], offset: usize) -> Result<&str, Error> {
-    if let Some(at) = bytes.iter().position(|byte| *byte < 0x20) {
+    // Without a way out at the first of them, many bytes are looked at at once.
+    let is_control = |byte: &u8| *byte < 0x20;
+    if bytes.iter().fold(false, |holds, byte| holds | is_control(byte)) {
+        let at = bytes.iter().position(is_control).unwrap_or_default();
         return Err(Error { offset: offset.saturating_add(at), kind: ErrorKind::ControlCharacter });
     }
     from_utf8(bytes).map_err(|error| Error {

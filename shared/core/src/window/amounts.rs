@@ -12,6 +12,11 @@ pub(super) fn plus(a: u64, b: u64) -> u64 {
 pub(super) struct Amounts(Vec<(u64, u64)>);
 
 impl Amounts {
+    /// Takes pairs of which times ascend and no amount is 0 or more than [`MAX_AMOUNT`].
+    pub(super) const fn ascending(pairs: Vec<(u64, u64)>) -> Self {
+        Self(pairs)
+    }
+
     /// All pairs in ascending order of time.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, u64)> {
         self.0.iter().copied()

@@ -47,17 +47,19 @@ pub(super) fn put_amounts(out: &mut Vec<u8>, amounts: &Amounts) {
 
 /// Reads amounts off the front of `bytes`; `None` unless times ascend and amounts are in range.
 pub(super) fn take_amounts(bytes: &mut &[u8]) -> Option<Amounts> {
-    let mut amounts = Amounts::default();
+    let count = take(bytes)?;
+    // A pair takes two bytes or more, so what is no ledger takes no more memory than it has bytes.
+    let mut pairs = Vec::with_capacity(usize::try_from(count).ok()?.min(bytes.len() / 2));
     let mut before = None;
-    for _ in 0..take(bytes)? {
+    for _ in 0..count {
         let since = take(bytes)?;
         let at = before.unwrap_or(0_u64).checked_add(since)?;
         let amount = take(bytes).filter(|amount| (1..=MAX_AMOUNT).contains(amount))?;
         if before == Some(at) {
             return None;
         }
-        amounts.add(at, amount);
+        pairs.push((at, amount));
         before = Some(at);
     }
-    Some(amounts)
+    Some(Amounts::ascending(pairs))
 }

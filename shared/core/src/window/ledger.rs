@@ -8,6 +8,9 @@ use super::{MAX_DEBT_WINDOWS, Window};
 /// beyond joins the next end and stays until then, even if it is given back.
 const MAX_LEASE_ENDS: usize = 64;
 
+/// Room for a time and an amount as bytes: most take less.
+const PAIR_BYTES: usize = 10;
+
 /// Booked amounts in slots, and amounts held in leases. All questions are answered as of the time last passed in.
 ///
 /// Without a window nothing is booked: such a ledger counts only what is in flight.
@@ -40,7 +43,8 @@ impl Ledger {
     /// What stands in the ledger, as bytes; window and time do not.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
+        let pairs = self.slots.len().saturating_add(self.leases.len());
+        let mut out = Vec::with_capacity(pairs.saturating_mul(PAIR_BYTES).saturating_add(2));
         put_amounts(&mut out, &self.slots);
         put_amounts(&mut out, &self.leases);
         out
