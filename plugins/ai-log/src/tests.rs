@@ -401,7 +401,7 @@ fn what_cannot_be_metered_is_left_alone() {
 }
 
 #[test]
-fn an_answer_too_large_to_read_has_its_usage_estimated() {
+fn of_an_answer_too_large_to_keep_the_usage_at_its_end_is_read() {
     let (mut filter, mut host) = begin(CHAT);
     set(&mut host, &[(context::INPUT_ESTIMATE, "7")]);
     host.respond(&[(":status", "200"), ("content-type", "application/json")]);
@@ -413,10 +413,10 @@ fn an_answer_too_large_to_read_has_its_usage_estimated() {
     envoy_says(&mut host, 200, 0, "via_upstream");
     let record = parsed(&mut filter, &mut host);
     let tokens = ["input_tokens", "output_tokens"].map(|name| record[name].as_u64());
-    assert_eq!(tokens, [Some(7), Some(0)]);
+    assert_eq!(tokens, [Some(9), Some(3)]);
     assert_eq!(
         (record["end"].as_str(), record["usage_source"].as_str()),
-        (Some("complete"), Some("estimated"))
+        (Some("complete"), Some("reported"))
     );
 }
 

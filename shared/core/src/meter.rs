@@ -8,6 +8,7 @@ use crate::openai::Operation;
 use crate::sse::{self, Piece};
 
 mod body;
+mod large;
 mod metered;
 mod report;
 mod scan;

@@ -1,5 +1,6 @@
 //! Meters one answer as it passes, and frees it of usage that the client did not ask for.
 
+use super::large::Large;
 use super::report::Report;
 use super::{Meter, StreamEnd, Strip};
 use crate::content::Shape;
@@ -8,8 +9,8 @@ use crate::filter::{Headers, Host};
 use crate::openai::Operation;
 use crate::sse::{Piece, Splitter};
 
-/// Largest JSON answer that is read, in bytes: beyond are images and batches of embeddings. A longer one passes
-/// all the same, with its usage estimated.
+/// Largest JSON answer that is kept to be read, in bytes: beyond are images and batches of embeddings. Of a longer one
+/// only the end is.
 const MAX_JSON_BYTES: usize = 8 * 1024 * 1024;
 
 /// What is known of an answer before it comes.
@@ -44,7 +45,9 @@ enum Body {
     },
     /// One JSON document, of which this has come.
     Json(Vec<u8>),
-    /// A JSON document over [`MAX_JSON_BYTES`], or an encoded answer.
+    /// A JSON document over [`MAX_JSON_BYTES`].
+    Large(Large),
+    /// An encoded answer.
     Unread,
 }
 
@@ -119,7 +122,14 @@ impl Metered {
             }
             Body::Json(document) => {
                 if !gather(document, part, end) {
-                    self.body = Body::Unread;
+                    self.body = Body::Large(large(meter, &[document, part], end));
+                }
+                None
+            }
+            Body::Large(large) => {
+                large.take(meter, part);
+                if end {
+                    large.finish(meter);
                 }
                 None
             }
@@ -130,7 +140,9 @@ impl Metered {
     /// How the answer has ended, if it ends now. A document needs no terminator.
     const fn end(&self) -> StreamEnd {
         match self.body {
-            Body::Json(_) | Body::Unread if self.meter.error.is_none() => StreamEnd::Complete,
+            Body::Json(_) | Body::Large(_) | Body::Unread if self.meter.error.is_none() => {
+                StreamEnd::Complete
+            }
             _ => self.meter.end(),
         }
     }
@@ -165,4 +177,14 @@ fn gather(document: &mut Vec<u8>, part: &[u8], end: bool) -> bool {
         document.extend_from_slice(part);
     }
     true
+}
+
+/// A document that has become too large with the last of these parts.
+fn large(meter: &mut Meter, parts: &[&[u8]], end: bool) -> Large {
+    let mut large = Large::default();
+    parts.iter().for_each(|part| large.take(meter, part));
+    if end {
+        large.finish(meter);
+    }
+    large
 }
