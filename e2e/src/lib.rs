@@ -4,6 +4,7 @@
 //! `ENVOY_BIN` names the Envoy to test. `SLUICE_BIN` names the `sluice` command; left out, it is the one that
 //! `cargo build -p sluice` puts beside the tests, and the modules are those that `scripts/build-wasm` puts into
 //! `dist/`. What is missing fails a test, it never skips one. Logs are printed only when a test fails.
+//! `SLUICE_FILTERS` is the `filters` of every gateway: `together`, unless told, or `separate`.
 //!
 //! Everything is threads and blocking sockets on loopback: misbehaving on purpose is easiest to read that way.
 #![allow(
@@ -40,4 +41,5 @@ pub mod sse;
 pub mod tls;
 pub mod upstream;
 pub mod wait;
+pub mod wild;
 pub mod wire;

@@ -106,9 +106,15 @@ impl Running {
     #[must_use]
     #[track_caller]
     pub fn begin(address: SocketAddr, headers: &[(&str, &str)], body: &Value) -> Self {
+        Self::begin_over(Connection::open(address).expect("the gateway listens"), headers, body)
+    }
+
+    /// As [`Self::begin`], over this connection.
+    #[must_use]
+    #[track_caller]
+    pub fn begin_over(mut client: Connection, headers: &[(&str, &str)], body: &Value) -> Self {
         let mut body = body.clone();
         body["stream"] = json!(true);
-        let mut client = Connection::open(address).expect("the gateway listens");
         let headers = [&[JSON], headers].concat();
         let request = client::request("POST", CHAT, &headers, body.to_string().as_bytes());
         client.write(&request).expect("a request");
@@ -130,6 +136,15 @@ impl Running {
     #[track_caller]
     pub fn finish(mut self) -> String {
         while let Some(piece) = self.piece().expect("a stream that ends") {
+            self.got.extend(piece);
+        }
+        self.text()
+    }
+
+    /// Reads to the end, or to where it breaks off.
+    #[must_use]
+    pub fn finish_anyhow(mut self) -> String {
+        while let Ok(Some(piece)) = self.piece() {
             self.got.extend(piece);
         }
         self.text()

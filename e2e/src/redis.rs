@@ -103,6 +103,16 @@ impl Redis {
         }
     }
 
+    /// Stops it where it stands, its connections open, until [`Self::resume`].
+    pub fn pause(&self) {
+        self.process.iter().for_each(|process| process.signal(Signal::STOP));
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.process.iter().for_each(|process| process.signal(Signal::CONT));
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
