@@ -103,7 +103,7 @@ impl<'de> Deserialize<'de> for KeySource {
             }
         }
 
-        from.deserialize_map(Reader)
+        from.deserialize_any(Reader)
     }
 }
 

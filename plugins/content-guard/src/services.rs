@@ -12,8 +12,9 @@ use sluice_core::config::{Env, Secret};
 use sluice_core::filter::{Callout, CalloutError, CalloutId, Host};
 
 use self::raw::header;
-pub use self::raw::{HeaderValue, Protocol, RawService};
+pub use self::raw::{Protocol, RawService};
 use crate::config::{Action, Direction};
+pub use sluice_core::config::HeaderValue;
 
 /// Default of `timeout_ms`: a request waits for it.
 pub const TIMEOUT_MS: u32 = 500;

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use sluice_core::config::{Env, SecretSource};
+use sluice_core::config::{Env, HeaderValue};
 
 /// Headers that are not the operator's to pass or to set: Envoy frames the message with them, the client's
 /// credentials stand in them (`key-rotation` writes the provider's), or the answer could not be read.
@@ -25,24 +25,7 @@ pub struct RawConfig {
 #[serde(deny_unknown_fields)]
 struct RawProvider {
     #[serde(default)]
-    headers: BTreeMap<String, RawValue>,
-}
-
-/// A header's value: text, or a secret.
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "must be text, or {\"env\": NAME} or {\"value\": SECRET}")]
-enum RawValue {
-    Text(String),
-    Secret(SecretSource),
-}
-
-impl RawValue {
-    fn read(self, env: &Env<'_>) -> Result<String, String> {
-        match self {
-            Self::Text(text) => Ok(text),
-            Self::Secret(secret) => Ok(secret.read(env)?.expose().to_owned()),
-        }
-    }
+    headers: BTreeMap<String, HeaderValue>,
 }
 
 /// The configuration in use.
@@ -72,8 +55,7 @@ impl Config {
         }
         for (provider, RawProvider { headers }) in raw.providers {
             let headers = headers.into_iter().map(|(name, value)| {
-                value
-                    .read(env)
+                read(value, env)
                     .and_then(|value| header(&name, value))
                     .map_err(|why| format!("providers.{provider}.headers.{name}: {why}"))
             });
@@ -81,6 +63,13 @@ impl Config {
             config.headers.insert(provider, headers);
         }
         Ok(config)
+    }
+}
+
+fn read(value: HeaderValue, env: &Env<'_>) -> Result<String, String> {
+    match value {
+        HeaderValue::Text(text) => Ok(text),
+        HeaderValue::Secret(secret) => Ok(secret.read(env)?.expose().to_owned()),
     }
 }
 

@@ -9,7 +9,9 @@
 //! request. Envoy offers no route-level configuration to Wasm filters; this takes its place.
 
 mod quiet;
+mod source;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
@@ -27,7 +29,7 @@ pub type Env<'a> = dyn Fn(&str) -> Option<String> + 'a;
 #[derive(Debug)]
 pub struct RouteConfigs<C> {
     default: Rc<C>,
-    routes: BTreeMap<String, Rc<C>>,
+    routes: Vec<(String, Rc<C>)>, // by name
 }
 
 /// Why a configuration was refused.
@@ -59,31 +61,16 @@ impl<C> RouteConfigs<C> {
         bytes: &[u8],
         check: impl Fn(R) -> Result<C, String>,
     ) -> Result<Self, ConfigError> {
-        let text =
-            std::str::from_utf8(bytes).map_err(|_| ConfigError::Syntax("it is not UTF-8".to_owned()))?;
-        let text = if text.is_empty() { "{}" } else { text };
-        let build = |json: Members<'_>| check(quiet::read(json)?).map(Rc::new);
-        let whole = members(text)?;
-        if !whole.0.iter().any(|(name, _)| name.0 == "routes") {
-            let refused = |reason| mistake(text).unwrap_or(ConfigError::Default(reason));
-            return Ok(Self { default: build(whole).map_err(refused)?, routes: BTreeMap::new() });
+        let plan = Plan::of(bytes)?;
+        // The one part that is there once for each filter of a module: all else is kept out of it.
+        let build = |text: &str| check(quiet::read(members(text).map_err(|error| error.to_string())?)?);
+        let default = build(&plan.default).map_err(|reason| plan.refused(reason))?;
+        let mut routes = Vec::with_capacity(plan.routes.len());
+        for (route, text) in &plan.routes {
+            let config = build(text).map_err(|reason| refused_route(route, reason))?;
+            routes.push((route.clone(), Rc::new(config)));
         }
-        let mut base: Value = serde_json::from_str(text).map_err(syntax)?;
-        let Some(Value::Object(patches)) = base.as_object_mut().and_then(|base| base.remove("routes")) else {
-            return Err(ConfigError::Default("routes: must be an object".to_owned()));
-        };
-        let build = |json: &Value| build(members(&json.to_string()).map_err(|error| error.to_string())?);
-        let default = build(&base).map_err(ConfigError::Default)?;
-        let mut routes = BTreeMap::new();
-        for (route, patch) in patches {
-            let mut merged = base.clone();
-            merge(&mut merged, patch);
-            match build(&merged) {
-                Ok(config) => routes.insert(route, config),
-                Err(reason) => return Err(ConfigError::Route { route: shown(&route).to_owned(), reason }),
-            };
-        }
-        Ok(Self { default, routes })
+        Ok(Self { default: Rc::new(default), routes })
     }
 
     /// Whether any route has a configuration of its own.
@@ -95,8 +82,48 @@ impl<C> RouteConfigs<C> {
     /// The configuration in force on `route`; the default for an unknown route.
     #[must_use]
     pub fn get(&self, route: &str) -> Rc<C> {
-        Rc::clone(self.routes.get(route).unwrap_or(&self.default))
+        let found = self.routes.binary_search_by(|(name, _)| name.as_str().cmp(route)).ok();
+        Rc::clone(found.and_then(|at| self.routes.get(at)).map_or(&self.default, |(_, config)| config))
     }
+}
+
+/// What has to be read: JSON of the default, and of each override merged into it, in the order of their names.
+struct Plan<'a> {
+    default: Cow<'a, str>,
+    routes: Vec<(String, String)>,
+}
+
+impl<'a> Plan<'a> {
+    fn of(bytes: &'a [u8]) -> Result<Self, ConfigError> {
+        let text =
+            std::str::from_utf8(bytes).map_err(|_| ConfigError::Syntax("it is not UTF-8".to_owned()))?;
+        let text = if text.is_empty() { "{}" } else { text };
+        if !members(text)?.0.iter().any(|(name, _)| name.0 == "routes") {
+            return Ok(Self { default: Cow::Borrowed(text), routes: Vec::new() });
+        }
+        let mut base: Value = serde_json::from_str(text).map_err(syntax)?;
+        let Some(Value::Object(patches)) = base.as_object_mut().and_then(|base| base.remove("routes")) else {
+            return Err(ConfigError::Default("routes: must be an object".to_owned()));
+        };
+        let merged = |(route, patch)| {
+            let mut merged = base.clone();
+            merge(&mut merged, patch);
+            (route, merged.to_string())
+        };
+        // Filled in the order of names, whatever order the map has.
+        let routes: BTreeMap<String, Value> = patches.into_iter().collect();
+        let routes = routes.into_iter().map(merged).collect();
+        Ok(Self { default: Cow::Owned(base.to_string()), routes })
+    }
+
+    /// Why the default is refused.
+    fn refused(&self, reason: String) -> ConfigError {
+        mistake(&self.default).unwrap_or(ConfigError::Default(reason))
+    }
+}
+
+fn refused_route(route: &str, reason: String) -> ConfigError {
+    ConfigError::Route { route: shown(route).to_owned(), reason }
 }
 
 fn syntax(error: serde_json::Error) -> ConfigError {
@@ -157,19 +184,30 @@ pub enum SecretSource {
     Value(String),
 }
 
-/// By hand, as derived errors repeat what they find.
 impl<'de> Deserialize<'de> for SecretSource {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let wrong = || D::Error::custom(r#"must be {"env": NAME} or {"value": SECRET}"#);
-        let Value::Object(map) = Value::deserialize(deserializer)? else {
-            return Err(wrong());
-        };
-        let mut members = map.into_iter();
-        match (members.next(), members.next()) {
-            (Some((name, Value::String(text))), None) if name == "env" => Ok(Self::Env(text)),
-            (Some((name, Value::String(text))), None) if name == "value" => Ok(Self::Value(text)),
-            _ => Err(wrong()),
+        let shape = r#"must be {"env": NAME} or {"value": SECRET}"#;
+        match deserializer.deserialize_any(source::Reader { shape, is_text: false })? {
+            HeaderValue::Secret(source) => Ok(source),
+            HeaderValue::Text(_) => Err(D::Error::custom(shape)),
         }
+    }
+}
+
+/// A header's value as written in a plugin's JSON: text, or a secret.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum HeaderValue {
+    /// As it stands.
+    Text(String),
+    /// Read from where it stands.
+    Secret(SecretSource),
+}
+
+impl<'de> Deserialize<'de> for HeaderValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let shape = r#"must be text, or {"env": NAME} or {"value": SECRET}"#;
+        deserializer.deserialize_any(source::Reader { shape, is_text: true })
     }
 }
 

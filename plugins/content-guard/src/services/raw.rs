@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use sluice_core::config::{Env, Secret, SecretSource};
+use sluice_core::config::{Env, HeaderValue, Secret, SecretSource};
 
 /// Headers that are not the operator's to set: they frame the call, or `key` writes them.
 const RESERVED: &[&str] =
@@ -33,16 +33,6 @@ pub struct RawService {
     /// Model to name to it; protocol `openai` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-}
-
-/// A header's value: text, or a secret.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(untagged, expecting = "must be text, or {\"env\": NAME} or {\"value\": SECRET}")]
-pub enum HeaderValue {
-    /// As it stands.
-    Text(String),
-    /// Read from where it stands.
-    Secret(SecretSource),
 }
 
 /// What a service speaks.
