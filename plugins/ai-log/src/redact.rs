@@ -1,9 +1,9 @@
 //! Finds personal data and secrets in a text, and how much of a text that was cut off can be shown.
 
-use std::cmp::Reverse;
 use std::ops::Range;
 
 use sluice_core::detect::{Detector, fold};
+use sluice_core::order;
 use sluice_core::texts::Form;
 
 /// What must not be shown, in order and without overlap: bytes of the text, and what they are. `parts` are the strings
@@ -14,7 +14,7 @@ pub(crate) fn findings(text: &str, parts: &[Range<usize>], form: Form) -> Vec<(R
     if parts.len() > 1 {
         parts.iter().for_each(|part| within(text, part.clone(), form, &mut found));
     }
-    found.sort_by_key(|(range, _)| (range.start, Reverse(range.end)));
+    order::by_place(&mut found, |(range, _)| (range.start, !range.end));
     let mut merged: Vec<(Range<usize>, Detector)> = Vec::new();
     for (range, detector) in found {
         match merged.last_mut() {

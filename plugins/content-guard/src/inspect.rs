@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use sluice_core::detect::Form;
+use sluice_core::order;
 
 use crate::config::{Action, Config, Direction};
 use crate::local::Finding;
@@ -96,7 +97,7 @@ fn of_passage(config: &Config, applied: &Applied, passage: &Passage) -> Vec<Find
     }
     // in order, for a check's own findings do not overlap
     let mut whole: Vec<_> = found.iter().map(|finding| (finding.check, finding.range.clone())).collect();
-    whole.sort_by_key(|(check, range)| (*check, range.start));
+    order::by_place(&mut whole, |(check, range)| (*check, range.start));
     for part in &passage.parts {
         for finding in find(passage.text.get(part.clone()).unwrap_or_default()) {
             let range =
@@ -131,7 +132,7 @@ impl Findings {
 
 /// Replaces `masks`; where several overlap, all that they cover gives way to one placeholder.
 pub(crate) fn mask(mut masks: Vec<Mask>, direction: Direction, document: &mut Document, vault: &mut Vault) {
-    masks.sort_by_key(|mask| (mask.passage, mask.range.start));
+    order::by_place(&mut masks, |mask| (mask.passage, mask.range.start));
     let mut united: Vec<Mask> = Vec::with_capacity(masks.len());
     for mask in masks {
         match united.last_mut() {

@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use sluice_core::detect::{self, Detector, Folded, Form, fold};
+use sluice_core::order;
 use thiserror::Error;
 
 use self::keywords::Keywords;
@@ -261,10 +262,9 @@ impl Found<'_> {
 
     /// The findings in order, those of one check that overlap made one: it has the category of the first.
     fn united(mut self) -> Vec<Finding> {
-        self.findings.sort_by(|a, b| {
-            let place = |finding: &Finding| (finding.check, finding.range.start);
-            place(a).cmp(&place(b)).then(b.range.end.cmp(&a.range.end))
-        });
+        // of those that begin at one place the longest first
+        order::by_place(&mut self.findings, |finding| (finding.range.start, !finding.range.end));
+        order::by_place(&mut self.findings, |finding| (finding.check, finding.range.start));
         self.findings.dedup_by(|next, last| {
             let overlap = next.check == last.check && next.range.start < last.range.end;
             if overlap {
@@ -272,7 +272,7 @@ impl Found<'_> {
             }
             overlap
         });
-        self.findings.sort_by_key(|finding| finding.range.start);
+        order::by_place(&mut self.findings, |finding| (finding.range.start, 0));
         self.findings
     }
 }

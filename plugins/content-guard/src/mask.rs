@@ -6,6 +6,8 @@ mod vault;
 
 use std::ops::Range;
 
+use sluice_core::order;
+
 pub(crate) use document::without;
 pub use document::{Document, Passage};
 pub(crate) use slot::{Slot, escaped};
@@ -17,7 +19,7 @@ pub use vault::Vault;
 pub fn merged(findings: impl IntoIterator<Item = Range<usize>>) -> Vec<(Range<usize>, usize)> {
     let mut sorted: Vec<_> = findings.into_iter().enumerate().map(|(index, range)| (range, index)).collect();
     sorted.retain(|(range, _)| !range.is_empty());
-    sorted.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));
+    order::by_place(&mut sorted, |(range, _)| (range.start, !range.end));
     let mut merged: Vec<(Range<usize>, usize)> = Vec::new();
     for (range, index) in sorted {
         match merged.last_mut() {

@@ -5,6 +5,7 @@
 
 use sluice_core::filter::{Host, Level};
 use sluice_core::metric::{Label, series};
+use sluice_core::order;
 
 use crate::pool::Pool;
 use crate::verdict::Verdict;
@@ -125,7 +126,9 @@ impl Rests {
 
     /// Drops what is neither this configuration's nor soon forgotten.
     fn bound(&mut self, pool: &Pool) {
-        self.0.sort_by_key(|rest| (!pool.knows(&rest.fingerprint), u64::MAX.saturating_sub(rest.until_ms)));
+        order::by_key(&mut self.0, |rest| {
+            (u64::from(!pool.knows(&rest.fingerprint)), u64::MAX.saturating_sub(rest.until_ms))
+        });
         self.0.truncate(pool.len().saturating_add(MAX_STRANGERS));
     }
 }

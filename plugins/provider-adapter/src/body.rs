@@ -2,6 +2,7 @@
 
 use sluice_core::json::{Edit, Error, Kind, Reader, Span, Str, opening, splice};
 use sluice_core::openai::Operation;
+use sluice_core::order;
 
 /// What became of a request body.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -153,7 +154,7 @@ impl Edits {
             let start = body.iter().position(|byte| *byte == b'{').unwrap_or_default();
             self.insert_into(body, Span { start, end: body.len() }, &members);
         }
-        self.spans.sort_by_key(|(span, _)| span.start);
+        order::by_place(&mut self.spans, |(span, _)| (span.start, 0));
         let edits = self.spans.iter().map(|(span, with)| Edit { span: *span, with: with.as_bytes() });
         let edits: Vec<_> = edits.collect();
         (!edits.is_empty()).then(|| splice(body, &edits))

@@ -16,6 +16,7 @@ pub mod meter;
 pub mod metric;
 pub mod network;
 pub mod openai;
+pub mod order;
 pub mod pick;
 pub mod price;
 pub mod redis;

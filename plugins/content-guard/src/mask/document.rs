@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use sluice_core::json::{Edit, Error, Span, splice};
+use sluice_core::order;
 use sluice_core::texts::{self, Texts};
 
 use super::merged;
@@ -100,7 +101,7 @@ impl Document {
         if self.edits.is_empty() {
             return self.doc;
         }
-        self.edits.sort_by_key(|(passage, ..)| *passage);
+        order::by_place(&mut self.edits, |(passage, ..)| (*passage, 0));
         let mut spliced: Vec<(Span, String)> =
             self.logprobs.iter().map(|span| (*span, without(&self.doc, *span).to_owned())).collect();
         for edits in self.edits.chunk_by(|(at, ..), (next, ..)| at == next) {
@@ -110,7 +111,7 @@ impl Document {
                 spliced.extend(passage.splices(&self.slots, &range, with));
             }
         }
-        spliced.sort_by_key(|(span, _)| span.start);
+        order::by_place(&mut spliced, |(span, _)| (span.start, 0));
         let edits: Vec<_> =
             spliced.iter().map(|(span, with)| Edit { span: *span, with: with.as_bytes() }).collect();
         splice(&self.doc, &edits)

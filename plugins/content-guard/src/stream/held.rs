@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use sluice_core::json::{Edit, Span, splice};
+use sluice_core::order;
 use sluice_core::sse;
 use sluice_core::texts::{self, Form};
 
@@ -136,7 +137,7 @@ impl Held {
             return;
         };
         edits.extend(self.logprobs.iter().map(|span| (*span, without(&data, *span).to_owned())));
-        edits.sort_by_key(|(span, _)| span.start);
+        order::by_place(&mut edits, |(span, _)| (span.start, 0));
         let edits: Vec<_> = edits.iter().map(|(span, with)| (*span, with.as_bytes())).collect();
         out.extend(replaced(&self.raw, event.name, data, &edits));
     }

@@ -2,6 +2,7 @@
 
 use sluice_core::json::Kind;
 use sluice_core::openai::Operation;
+use sluice_core::order;
 
 use super::events;
 use super::fold::{Lists, Value};
@@ -93,7 +94,7 @@ impl<'a> Answer<'a> {
         for (name, value) in self.members.iter().filter(|(name, _)| *name != b"id") {
             out.add(name, value);
         }
-        self.choices.sort_by_key(|choice| choice.index);
+        order::by_key(&mut self.choices, |choice| (choice.index, 0));
         let choices: Option<Vec<_>> = self.choices.into_iter().map(|choice| choice.end(is_chat)).collect();
         out.add("choices", array(choices?));
         if let Some(usage) = self.usage {

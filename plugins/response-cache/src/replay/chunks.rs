@@ -4,6 +4,7 @@
 
 use sluice_core::json::Kind;
 use sluice_core::openai::Operation;
+use sluice_core::order;
 
 use super::events::Stream;
 use super::fold::{Lists, Value};
@@ -52,7 +53,7 @@ fn choices(raw: &[u8]) -> Option<Vec<(u64, Vec<Member<'_>>)>> {
         let choice = members(choice)?;
         choices.push((get(&choice, b"index").and_then(count)?, choice));
     }
-    choices.sort_by_key(|(index, _)| *index);
+    order::by_key(&mut choices, |(index, _)| (*index, 0));
     let mut next = choices.iter().skip(1);
     let is_once = choices.iter().all(|(index, _)| next.next().is_none_or(|(next, _)| index < next));
     (is_once && !choices.is_empty()).then_some(choices)

@@ -6,6 +6,7 @@
 //! `type`, `id`, `format`) are not strung together, and a function's name that comes again is ambiguous.
 
 use sluice_core::json::Kind;
+use sluice_core::order;
 
 use super::raw::{MAX_MEMBERS, Object, array, count, elements, get, is_blank, is_null, kind, members, text};
 
@@ -164,7 +165,9 @@ impl<'a> Value<'a> {
             Self::Raw(raw) => raw.to_vec(),
             Self::Text(parts) => [b"\"".as_slice(), &parts.concat(), b"\""].concat(),
             Self::List(mut list) => {
-                list.sort_by_key(|(index, _)| *index);
+                order::by_key(&mut list, |(index, _)| {
+                    (u64::from(index.is_some()), index.unwrap_or_default())
+                });
                 array(list.into_iter().map(|(_, value)| value.end()))
             }
             Self::Object(object) => {

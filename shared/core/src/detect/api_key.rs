@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use super::bytes::{after, before, each, is_token, is_word, run_after, run_before};
+use crate::order;
 
 /// How the keys of one kind look: a prefix and so many characters of a set.
 struct Rule {
@@ -155,7 +156,7 @@ pub(super) fn find(text: &[u8], from: usize, found: &mut Vec<Range<usize>>) {
     }
     azure(text, from, found);
     if let Some(own) = found.get_mut(old..) {
-        own.sort_by_key(|range| range.start);
+        order::by_place(own, |range| (range.start, 0));
     }
     let mut free = from;
     let mut index = 0_usize;

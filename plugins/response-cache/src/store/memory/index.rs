@@ -1,6 +1,7 @@
 //! The index: buckets of slots that tell where the entry of a key stands.
 
 use sluice_core::filter::{Conflict, Host};
+use sluice_core::order;
 
 use super::ring::Ring;
 use super::{Clears, TRIES};
@@ -93,7 +94,7 @@ impl Bucket {
         }
         slots.retain(|other| other.hash != slot.hash);
         slots.push(slot);
-        slots.sort_by_key(|slot| slot.place);
+        order::by_key(slots, |slot| (slot.place, 0));
         let surplus = slots.len().saturating_sub(SLOTS);
         slots.drain(..surplus.min(slots.len()));
     }
