@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use sluice_core::config::shown;
 use sluice_core::glob::GlobSet;
 use sluice_core::when::{RawWhen, When};
 
@@ -144,7 +145,7 @@ fn check_sticky(text: &str) -> Result<Sticky, String> {
         ("consumer", _) => Ok(Sticky::Consumer),
         ("request", _) => Ok(Sticky::Request),
         (_, Some(name)) if !name.is_empty() => Ok(Sticky::Header(name.to_ascii_lowercase())),
-        _ => Err(format!("sticky: {text:?} is none of consumer, request, header:<name>")),
+        _ => Err(format!("sticky: {:?} is none of consumer, request, header:<name>", shown(text))),
     }
 }
 
@@ -154,7 +155,7 @@ fn check_targets(targets: &[RawTarget]) -> Result<(), String> {
         let problem = if target.name.is_empty() {
             "name: must not be empty".to_owned()
         } else if !names.insert(target.name.as_str()) {
-            format!("name: {:?} stands twice in this rule", target.name)
+            format!("name: {:?} stands twice in this rule", shown(&target.name))
         } else if target.cluster.is_empty() {
             "cluster: must not be empty".to_owned()
         } else if target.attempts == 0 {

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use sluice_core::config::{Env, HeaderValue};
+use sluice_core::config::{Env, HeaderValue, shown};
 
 /// Headers that are not the operator's to pass or to set: Envoy frames the message with them, the client's
 /// credentials stand in them (`key-rotation` writes the provider's), or the answer could not be read.
@@ -84,7 +84,7 @@ fn header(name: &str, value: String) -> Result<(String, String), String> {
 fn header_name(name: &str) -> Result<String, String> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || !name.bytes().all(is_token) {
-        return Err(format!("{name:?} is no header name"));
+        return Err(format!("{:?} is no header name", shown(name)));
     }
     let name = name.to_ascii_lowercase();
     if RESERVED.contains(&name.as_str()) {
@@ -126,6 +126,7 @@ mod tests {
         for (json, want) in [
             (r#"{"pass_headers":["x y"]}"#, r#"pass_headers[0]: "x y" is no header name"#),
             (r#"{"pass_headers":["a",":path"]}"#, r#"pass_headers[1]: ":path" is no header name"#),
+            (r#"{"pass_headers":["sk-x y"]}"#, r#"pass_headers[0]: "***" is no header name"#),
             (r#"{"pass_headers":[""]}"#, r#"pass_headers[0]: "" is no header name"#),
             (r#"{"pass_headers":["Cookie"]}"#, "pass_headers[0]: cookie is reserved"),
             (

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use sluice_core::config::shown;
 use sluice_core::glob::GlobSet;
 use sluice_core::price::{NANO, Prices, RawPrice, scaled};
 use sluice_core::when::{RawWhen, When};
@@ -298,7 +299,7 @@ fn check_amount(raw: &RawLimit) -> Result<(Measure, u64), String> {
     .collect();
     let [(measure, amount, scale)] = given.as_slice() else {
         let all = "input_tokens, output_tokens, total_tokens, requests, in_flight, cost_usd";
-        return Err(format!("{}: exactly one of {all} is needed", raw.name));
+        return Err(format!("{}: exactly one of {all} is needed", shown(&raw.name)));
     };
     match amount.checked_mul(*scale) {
         Some(amount @ 1..=MAX_AMOUNT) => Ok((*measure, amount)),

@@ -555,6 +555,7 @@ fn a_bad_configuration_names_the_place() {
         (json!({"limits": []}), "limits: must hold at least one limit"),
         (limit(json!({"name": "a b"})), "limits[0].name: must be 1 to 64"),
         (limit(json!({"in_flight": 1})), "limits[0].a: exactly one of"),
+        (limit(json!({"name": "sk-a", "in_flight": 1})), "limits[0].***: exactly one of"),
         (limit(json!({"requests": 0})), "limits[0].requests: must be at least 1"),
         (limit(json!({"per_ms": 10})), "limits[0].per_ms: must be from"),
         (limit(json!({"per_ms": null})), "limits[0].per_ms: is needed"),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::shown;
 use crate::glob::Glob;
 
 /// Conditions as written.
@@ -140,7 +141,9 @@ impl TryFrom<RawWhen> for When {
             match feature.as_str() {
                 "tools" => when.tools = true,
                 "images" => when.images = true,
-                other => return Err(format!("has[{index}]: {other:?} is neither tools nor images")),
+                other => {
+                    return Err(format!("has[{index}]: {:?} is neither tools nor images", shown(other)));
+                }
             }
         }
         Ok(when)

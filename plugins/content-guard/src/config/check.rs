@@ -1,7 +1,7 @@
 //! One check, as written ([`RawCheck`]) and as checked ([`Check`]).
 
 use serde::{Deserialize, Serialize};
-use sluice_core::config::Env;
+use sluice_core::config::{Env, shown};
 use sluice_core::detect::Detector;
 use sluice_core::glob::GlobSet;
 use sluice_core::when::{RawWhen, When};
@@ -165,7 +165,10 @@ fn finder(raw: RawCheck, env: &Env<'_>) -> Result<Finder, String> {
         (None, None, None, Some(service)) => Ok(Finder::Service(
             Service::check(service, raw.min_risk, env).map_err(|error| format!("service.{error}"))?,
         )),
-        _ => Err(format!("{}: exactly one of keywords, regex, detect, service is needed", raw.name)),
+        _ => {
+            let name = shown(&raw.name);
+            Err(format!("{name}: exactly one of keywords, regex, detect, service is needed"))
+        }
     }
 }
 

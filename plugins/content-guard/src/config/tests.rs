@@ -55,6 +55,7 @@ fn a_mistake_is_named_with_its_path() {
     let one = |check: Value| json!({"checks": [check]});
     for (raw, want) in [
         (json!({"checks": []}), "checks: must hold at least one check"),
+        (one(json!({"name": "sk-x"})), "checks[0].***: exactly one of"),
         (one(json!({"name": "a"})), "checks[0].a: exactly one of keywords, regex, detect, service is needed"),
         (one(json!({"name": "a", "keywords": ["x"], "detect": ["email"]})), "checks[0].a: exactly one of"),
         (one(json!({"name": "a b", "keywords": ["x"]})), "checks[0].name: must be"),

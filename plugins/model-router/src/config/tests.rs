@@ -70,6 +70,8 @@ fn a_bad_rule_names_the_path() {
         (json!({"strip_prefix": ""}), "strip_prefix: must not be empty"),
         (json!({"sticky": "header:"}), r#"sticky: "header:" is none of consumer, request, header:<name>"#),
         (json!({"when": {"headers": {"x": "{"}}}), "when.headers.x: column 1: `{` is never closed"),
+        (json!({"sticky": "sk-x"}), r#"sticky: "***" is none of consumer, request, header:<name>"#),
+        (json!({"when": {"has": ["sk-x"]}}), r#"when.has[0]: "***" is neither tools nor images"#),
         (json!({"when": {"has": ["fun"]}}), r#"when.has[0]: "fun" is neither tools nor images"#),
         (
             json!({"when": {"min_input_tokens": 2, "max_input_tokens": 1}}),
@@ -86,6 +88,7 @@ fn a_bad_target_names_the_path() {
     for (targets, want) in [
         (json!([]), "targets: must hold at least one with a weight above 0"),
         (json!([weightless]), "targets: must hold at least one with a weight above 0"),
+        (json!([target("sk-t"), target("sk-t")]), r#"targets[1].name: "***" stands twice in this rule"#),
         (json!([target("t"), target("t")]), r#"targets[1].name: "t" stands twice in this rule"#),
         (json!([target("")]), "targets[0].name: must not be empty"),
         (json!([{"name": "t", "cluster": ""}]), "targets[0].cluster: must not be empty"),
