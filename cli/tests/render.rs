@@ -148,7 +148,12 @@ fn the_road_to_redis_is_there_only_with_redis() {
         (&nodes["type"], &nodes["typed_extension_protocol_options"]),
         (&json!("STATIC"), &Value::Null)
     );
-    assert!(cluster(&with, "sluice.redis").is_some());
+    let callouts = cluster(&with, "sluice.redis").unwrap();
+    let options = &callouts["typed_extension_protocol_options"]["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"];
+    assert_eq!(
+        options["common_http_protocol_options"]["idle_timeout"], "1s",
+        "no way to a trapped VM is kept"
+    );
     let listeners = file(&with, "listeners.yaml").text;
     assert!(listeners.contains("internal_listener: {}") && listeners.contains("root_id: redis-bridge"));
     assert_eq!(without.bootstrap, with.bootstrap, "redis can be added live");

@@ -104,6 +104,12 @@ fn inner() -> Value {
         "name": CLUSTER,
         "type": "STATIC",
         "connect_timeout": "0.25s",
+        "#": "A trap leaves connections behind that lead to a filter without a VM. Each would cost a call that fails; soon they are gone.",
+        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "common_http_protocol_options": {"idle_timeout": "1s"},
+            "explicit_http_config": {"http_protocol_options": {}},
+        }},
         "circuit_breakers": {"thresholds": [
             {"max_connections": 4096, "max_pending_requests": 4096, "max_requests": 4096},
         ]},
