@@ -17,9 +17,10 @@ use crate::parts::first;
 const CONFIG: &str = r#"{"prompts": "truncated", "max_chars": 40, "headers": ["x-a"], "models": ["m*"],
     "prices": [{"match": "m*", "input": 1000, "output": 2000}]}"#;
 
-/// What Envoy says of an exchange.
-const ATTRIBUTES: [&str; 4] =
-    ["response.code", "response.flags", "response.code_details", "connection.termination_details"];
+/// What Envoy says of an exchange: status, flags, and why it ended in words.
+const STATUS: &str = "response.code";
+const FLAGS: &str = "response.flags";
+const DETAILS: &str = "response.code_details";
 
 /// Facts that hold only what our own filters write: closed lists, numbers, JSON.
 const OURS: [Fact; 9] = [
@@ -56,13 +57,16 @@ fn put(host: &mut FakeHost, part: &[u8], bodies: &mut [Vec<u8>; 2]) {
             let fact = context::ALL[number % context::ALL.len()];
             host.facts.insert(fact.0.to_owned(), value.to_vec());
         }
-        128..=159 => {
-            let mut number = [0; 8];
-            value.iter().zip(&mut number).for_each(|(from, to)| *to = *from);
-            host.attributes.insert(ATTRIBUTES[number_of(part) % 4].to_owned(), number.to_vec());
+        128..=143 => {
+            let status = u64::from(u16::from_le_bytes([byte(value, 0), byte(value, 1)]) % 1_000);
+            host.attributes.insert(STATUS.to_owned(), status.to_le_bytes().to_vec());
+        }
+        144..=159 => {
+            let flags: [u8; 8] = std::array::from_fn(|at| byte(value, at));
+            host.attributes.insert(FLAGS.to_owned(), flags.to_vec());
         }
         160..=175 => {
-            host.attributes.insert(ATTRIBUTES[2].to_owned(), value.to_vec());
+            host.attributes.insert(DETAILS.to_owned(), value.to_vec());
         }
         176..=207 => {
             let name = [
@@ -86,11 +90,11 @@ fn put(host: &mut FakeHost, part: &[u8], bodies: &mut [Vec<u8>; 2]) {
     }
 }
 
-fn number_of(part: &[u8]) -> usize {
-    first(part).0
+fn byte(value: &[u8], at: usize) -> u8 {
+    value.get(at).copied().unwrap_or(0)
 }
 
-/// Parts with an NUL between them: what the first byte of each names, and its value.
+/// Parts with a NUL between them: what the first byte of each names, and its value.
 pub fn check(input: &[u8]) {
     let mut host = FakeHost::with_request(&[(":method", "POST"), (":path", "/v1/chat/completions?key=kA1")]);
     host.now_ns = 1_700_000_000_123_456_789;

@@ -27,7 +27,7 @@ fn network(text: &str) -> Option<(IpAddr, u32)> {
         None => (text.parse().ok()?, None),
     };
     let width = if address.is_ipv4() { 32 } else { 128 };
-    let is_plain = |digits: &str| digits == "0" || !digits.starts_with(['0', '+']);
+    let is_plain = |digits: &str| !digits.starts_with('+');
     let length = length.map_or(Some(width), |digits| digits.parse().ok().filter(|_| is_plain(digits)))?;
     (length <= width).then_some((address, 128 - width + length))
 }

@@ -151,7 +151,7 @@ fn networks(texts: &[String]) -> Result<Vec<IpNet>, String> {
 
 /// A network, or one address. IPv4 written as IPv6 becomes IPv4, as the client's address does.
 fn network(text: &str) -> Option<IpNet> {
-    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok()?;
+    let network = plain_network(text)?;
     let IpNet::V6(v6) = network else {
         return Some(network);
     };
@@ -159,6 +159,18 @@ fn network(text: &str) -> Option<IpNet> {
         (Some(address), Some(length)) => Ipv4Net::new(address, length).ok().map(IpNet::V4),
         _ => Some(network),
     }
+}
+
+/// A network as written, or one address. `010.0.0.0/8` is none: some read such a number as octal (RFC 6943 section
+/// 3.1.1), so that it would hold others than its author means.
+#[must_use]
+pub fn plain_network(text: &str) -> Option<IpNet> {
+    let Some((address, length)) = text.split_once('/') else {
+        return text.parse::<IpAddr>().ok().map(IpNet::from);
+    };
+    let is_number = length.bytes().all(|byte| byte.is_ascii_digit());
+    let length = length.parse().ok().filter(|_| is_number)?;
+    IpNet::new(address.parse().ok()?, length).ok()
 }
 
 #[cfg(test)]

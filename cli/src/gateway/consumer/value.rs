@@ -1,7 +1,6 @@
 //! Single values of a consumer: names, expiry, addresses, paths.
 
-use std::net::IpAddr;
-
+use consumer_auth::bounds::plain_network;
 use ipnet::IpNet;
 use sluice_core::config::shown;
 use time::OffsetDateTime;
@@ -44,17 +43,14 @@ pub(super) fn expires(at: &Cursor<'_>) -> Option<u64> {
 /// One range of addresses; a plain address is a range of its own.
 pub(super) fn range(at: &Cursor<'_>) -> Option<IpNet> {
     let text = at.text("an address or a range such as 10.0.0.0/8")?;
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Some(IpNet::from(address));
-    }
-    match text.parse::<IpNet>() {
-        Ok(range) if range != range.trunc() => {
+    match plain_network(text) {
+        Some(range) if range != range.trunc() => {
             let (network, address) = (range.trunc(), range.addr());
             at.warn(format!("{range} means {network}; write that, or {address} for one address"));
             Some(network)
         }
-        Ok(range) => Some(range),
-        Err(_) => at.refuse(format!(
+        Some(range) => Some(range),
+        None => at.refuse(format!(
             "{:?} is no address and no range of addresses; write one such as 10.0.0.0/8 or 127.0.0.1",
             shown(text)
         )),

@@ -101,6 +101,10 @@ fn what_is_no_bound_is_refused_with_its_place() {
             "from[0]: \"10.0.0.0/33\" is no network such as 10.0.0.0/8 or 2001:db8::/32".to_owned(),
         ),
         (
+            from(&["010.0.0.0/8"]),
+            "from[0]: \"010.0.0.0/8\" is no network such as 10.0.0.0/8 or 2001:db8::/32".to_owned(),
+        ),
+        (
             from(&["10.0.0.1", "sk-canary"]),
             "from[1]: \"***\" is no network such as 10.0.0.0/8 or 2001:db8::/32".to_owned(),
         ),
