@@ -70,7 +70,10 @@ pub(super) fn loaded(plugins: &[Plugin], how: Filters, read: &str) -> Vec<Plugin
             || plugins.iter().filter(move |plugin| plugin.stage == stage && !plugin.config.is_null());
         let filters: Vec<Value> =
             of_stage().map(|plugin| json!({"name": plugin.name, "config": plugin.config})).collect();
-        let config = json!({"filters": filters, "publish": publish});
+        let mut config = json!({"filters": filters, "publish": publish});
+        if let (Stage::Provider, Value::Object(config)) = (stage, &mut config) {
+            config.insert("joins".into(), true.into());
+        }
         Plugin { name, stage, config, secret: of_stage().any(|plugin| plugin.secret) }
     };
     CHAINS.into_iter().map(chain).collect()

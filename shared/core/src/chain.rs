@@ -25,6 +25,9 @@ pub struct Chain<'a> {
     /// rest are known to the chains of this module and VM only. Absent: all facts are in filter state, and nowhere else.
     #[serde(default)]
     pub publish: Option<Vec<String>>,
+    /// The facts are those of the chain that the request has passed before, in the stage before: that of the gateway.
+    #[serde(default)]
+    pub joins: bool,
 }
 
 /// One filter of a chain.
@@ -54,7 +57,7 @@ impl<'a> Chain<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, String> {
         let chain: Self = serde_json::from_slice(bytes).map_err(|error| match error.is_data() {
             true => format!(
-                r#"must be {{"filters": [{{"name": PLUGIN, "config": {{…}}}}], "publish": [FACT]}} (line {}, column {})"#,
+                r#"must be {{"filters": [{{"name": PLUGIN, "config": {{…}}}}], "publish": [FACT], "joins": BOOL}} (line {}, column {})"#,
                 error.line(),
                 error.column()
             ),

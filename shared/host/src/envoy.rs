@@ -153,7 +153,7 @@ impl Host for Envoy<'_> {
     }
 
     fn now_ns(&self) -> u64 {
-        abi::now_ns()
+        self.stage.map_or_else(abi::now_ns, Stage::now_ns)
     }
 
     fn idle_ms(&self, side: Side) -> u64 {

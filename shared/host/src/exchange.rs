@@ -195,7 +195,7 @@ impl Exchange {
 
     /// Publishes how long the request has waited, when its wait ends.
     fn time_wait(&mut self, stage: &Stage, next: &Next) {
-        if let Some(ms @ 1..) = self.request.time_wait(next, abi::now_ns) {
+        if let Some(ms @ 1..) = self.request.time_wait(next, || stage.now_ns()) {
             let list = stage.facts.get(context::WAITS.0).unwrap_or_default();
             stage.facts.set(context::WAITS.0, &with_wait(list, self.name, ms));
         }
@@ -247,7 +247,7 @@ impl Exchange {
         let part = Part { stage, side, window };
         let Progress { mode, shown, .. } = *self.side(side);
         if matches!(mode, Mode::Watch | Mode::End | Mode::Hold) {
-            self.side(side).last_ms = now_ms();
+            self.side(side).last_ms = stage.now_ns() / 1_000_000;
         }
         match mode {
             Mode::Pass => (Action::Continue, window.length),
@@ -309,8 +309,4 @@ impl Exchange {
         self.count_held(Side::Request, 0);
         self.count_held(Side::Response, 0);
     }
-}
-
-fn now_ms() -> u64 {
-    abi::now_ns().checked_div(1_000_000).unwrap_or_default()
 }

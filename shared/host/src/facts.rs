@@ -1,9 +1,8 @@
 //! The facts of one exchange, kept in the worker's memory: a read of Envoy's filter state costs a microsecond or more
 //! (1.40), a read here some fifty nanoseconds.
 //!
-//! A chain that is told what to publish keeps its facts here, and finds those of its exchange again in the provider
-//! stage by a name that stands in filter state. A chain in another VM does not find them; it keeps its own in filter
-//! state, where what is published stands too.
+//! A chain that is told what to publish keeps its facts here, and one that joins it in the provider stage finds them by
+//! a name that stands in filter state. In another VM they are not found; what is published stands in filter state, too.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -53,14 +52,12 @@ struct Entry {
 }
 
 impl Store {
-    /// The store of a stream of `context` that publishes `publish`, and shares with the other stage what is there.
-    pub(crate) fn open(context: u32, publish: Option<&Rc<[String]>>) -> Self {
-        let Some(publish) = publish else { return Self::FilterState };
-        let name = abi::property(NAME).unwrap_or_default();
-        match find(&name) {
-            Found::Here(facts) => Self::Memory(facts),
-            Found::Elsewhere => Self::FilterState,
-            Found::Nowhere => Self::Memory(Facts::begin(context, publish)),
+    /// The store of a stream of `context` that publishes `publish`; it `joins` the exchange of a chain before it.
+    pub(crate) fn open(context: u32, publish: Option<&Rc<[String]>>, joins: bool) -> Self {
+        match publish {
+            None => Self::FilterState,
+            Some(_) if joins => find().map_or(Self::FilterState, Self::Memory),
+            Some(publish) => Self::Memory(Facts::begin(context, publish)),
         }
     }
 
@@ -82,24 +79,13 @@ impl Store {
     }
 }
 
-/// Whose facts a name in filter state means.
-enum Found {
-    Here(Rc<Facts>),
-    Elsewhere,
-    Nowhere,
-}
-
-fn find(name: &[u8]) -> Found {
-    let Some((context, vm)) =
-        name.split_first_chunk().map(|(context, vm)| (u32::from_le_bytes(*context), vm))
-    else {
-        return Found::Nowhere;
-    };
-    let known = EXCHANGES.with_borrow(|exchanges| exchanges.get(&context).and_then(Weak::upgrade));
-    match known {
-        Some(facts) if vm == VM.get().to_le_bytes() => Found::Here(facts),
-        _ => Found::Elsewhere,
-    }
+/// The facts that filter state names, if they are in this VM.
+fn find() -> Option<Rc<Facts>> {
+    let name = abi::property(NAME)?;
+    let (context, vm) = name.split_first_chunk()?;
+    let known =
+        EXCHANGES.with_borrow(|known| known.get(&u32::from_le_bytes(*context)).and_then(Weak::upgrade));
+    known.filter(|_| *vm == VM.get().to_le_bytes())
 }
 
 impl Facts {

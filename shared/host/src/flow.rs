@@ -64,6 +64,8 @@ pub(crate) struct Flow {
     bare: bool,
     /// Bytes that have passed all members while one still holds others.
     passed: usize,
+    /// The headers have left the chain.
+    released: bool,
 }
 
 impl Flow {
@@ -114,6 +116,11 @@ impl Flow {
         Window { start: self.start_of(at), length: self.place(at).held }
     }
 
+    /// Whether headers have come and wait for a member.
+    pub(crate) fn holds_headers(&self) -> bool {
+        self.headers > 0 && !self.released
+    }
+
     /// Whether member `at` holds anything back.
     pub(crate) fn is_stopped(&self, at: usize) -> bool {
         self.place(at).stopped
@@ -130,7 +137,7 @@ impl Flow {
         if self.places.iter().any(|place| place.stopped) {
             return Action::Pause;
         }
-        self.passed = 0;
+        (self.passed, self.released) = (0, true);
         Action::Continue
     }
 

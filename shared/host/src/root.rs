@@ -68,6 +68,7 @@ pub struct Root {
 struct State {
     parts: Vec<Part>,
     publish: Option<Rc<[String]>>,
+    joins: bool,
 }
 
 impl Root {
@@ -95,14 +96,14 @@ impl Root {
             .map_err(|_| "configuration is not a JSON object: it is not UTF-8".to_owned());
         let part = text.and_then(|text| self.part(&kind, 0, text));
         let part = part.map_err(|refused| format!("{}: {refused}", kind.name))?;
-        Ok(State { parts: vec![part], publish: None })
+        Ok(State { parts: vec![part], publish: None, joins: false })
     }
 
     fn configure_chain(&self, bytes: &[u8]) -> Result<State, String> {
         let chain = Chain::parse(bytes).map_err(|refused| format!("{CHAIN}: {refused}"))?;
         let parts = chain.filters.iter().enumerate().map(|(at, link)| self.link(at, link));
         let parts = parts.collect::<Result<_, _>>()?;
-        Ok(State { parts, publish: chain.publish.map(Rc::from) })
+        Ok(State { parts, publish: chain.publish.map(Rc::from), joins: chain.joins })
     }
 
     fn link(&self, at: usize, link: &Link<'_>) -> Result<Part, String> {
@@ -146,7 +147,7 @@ impl RootContext for Root {
     fn create_stream(&self, context: u32) -> Option<Rc<dyn StreamContext>> {
         let state = self.state.borrow();
         let members: Vec<_> = state.parts.iter().map(Part::member).collect();
-        let facts = Store::open(context, state.publish.as_ref());
+        let facts = Store::open(context, state.publish.as_ref(), state.joins);
         if members.is_empty() {
             return None;
         }

@@ -24,6 +24,7 @@ pub(crate) struct Stage {
     pub(crate) waker: Weak<dyn Wake>,
     sides: [Seen; 2],
     endpoint: OnceCell<Vec<u8>>,
+    now_ns: Cell<Option<u64>>,
     callouts: RefCell<Vec<(u32, usize)>>,
 }
 
@@ -59,6 +60,7 @@ impl Stage {
             waker,
             sides: Default::default(),
             endpoint: OnceCell::new(),
+            now_ns: Cell::default(),
             callouts: RefCell::default(),
         }
     }
@@ -71,12 +73,23 @@ impl Stage {
         }
     }
 
-    /// Forgets what was read: between two callbacks, others change headers and bodies.
-    pub(crate) fn forget(&self) {
-        for seen in &self.sides {
-            seen.headers.take();
-            seen.body.take();
+    /// Forgets what was read: between two callbacks, others change headers and bodies. Headers that the chain holds are
+    /// still as they were.
+    pub(crate) fn forget(&self, held: Option<Side>) {
+        self.now_ns.take();
+        for side in [Side::Request, Side::Response] {
+            self.seen(side).body.take();
+            if held != Some(side) {
+                self.seen(side).headers.take();
+            }
         }
+    }
+
+    /// The time, in nanoseconds since the epoch; the same throughout a callback.
+    pub(crate) fn now_ns(&self) -> u64 {
+        let now_ns = self.now_ns.get().unwrap_or_else(abi::now_ns);
+        self.now_ns.set(Some(now_ns));
+        now_ns
     }
 
     /// Member `at` of the chain, as [`StreamId`].

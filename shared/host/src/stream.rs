@@ -39,15 +39,18 @@ impl Stream {
 
     /// Lets a side go on as far as it can.
     fn advance(&self, side: Side, call: impl FnOnce(&mut Flow, &mut Members<'_>) -> Action) -> Action {
-        let action = self.chain.borrow_mut().advance(&self.stage, side, call);
-        self.stage.forget();
+        let mut chain = self.chain.borrow_mut();
+        let action = chain.advance(&self.stage, side, call);
+        self.stage.forget(chain.holds_headers(side));
         action
     }
 
     /// Lets member `at` decide outside of a callback of the stream, and resumes what it lets go.
     fn decide(&self, at: usize, event: Event) {
-        let resumed = self.chain.borrow_mut().decide(&self.stage, at, event);
-        self.stage.forget();
+        let mut chain = self.chain.borrow_mut();
+        let resumed = chain.decide(&self.stage, at, event);
+        self.stage.forget(chain.holds_headers(Side::Request).or(chain.holds_headers(Side::Response)));
+        drop(chain);
         if let Some(side) = resumed {
             abi::resume(side);
         }
@@ -79,7 +82,7 @@ impl StreamContext for Stream {
     /// facts would come too late to be in it.
     fn on_done(&self) {
         self.chain.borrow_mut().members.iter_mut().for_each(|member| member.done(&self.stage));
-        self.stage.forget();
+        self.stage.forget(None);
     }
 
     fn open_callouts(&self) -> Vec<u32> {
@@ -108,6 +111,12 @@ impl Chain {
             stage.set_size(side, 0);
         }
         action
+    }
+
+    /// The side, if its headers wait for a member.
+    fn holds_headers(&self, side: Side) -> Option<Side> {
+        let flow = if side == Side::Request { &self.request } else { &self.response };
+        flow.holds_headers().then_some(side)
     }
 
     /// The side to resume, if there is one.

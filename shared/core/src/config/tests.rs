@@ -40,6 +40,32 @@ fn an_unknown_field_is_refused() {
 }
 
 #[test]
+fn names_of_members_may_be_those_of_an_enum_or_of_a_type_around_a_text() {
+    #[derive(Deserialize, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    #[serde(rename_all = "snake_case")]
+    enum When {
+        FirstPart,
+        End,
+    }
+    #[derive(Deserialize, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    struct Named(String);
+    #[derive(Deserialize)]
+    struct Raw {
+        on: BTreeMap<When, u8>,
+        by: BTreeMap<Named, u8>,
+    }
+    let read = |json: &str| {
+        let configs = RouteConfigs::parse(json.as_bytes(), |raw: Raw| Ok((raw.on, raw.by)));
+        configs.map(|configs| configs.get("")).map_err(|refused| refused.to_string())
+    };
+    let known = read(r#"{"on":{"first_part":1,"end":2},"by":{"x":3}}"#).unwrap();
+    assert_eq!(known.0, BTreeMap::from([(When::FirstPart, 1), (When::End, 2)]));
+    assert_eq!(known.1, BTreeMap::from([(Named("x".into()), 3)]));
+    let refused = read(r#"{"on":{"never":1},"by":{}}"#).unwrap_err();
+    assert_eq!(refused, "on: unknown variant `never`, expected one of `first_part`, `end`");
+}
+
+#[test]
 fn a_secret_never_prints() {
     let secret = SecretSource::Value("sk-canary".into());
     let read = secret.read(&|_| None).unwrap();
