@@ -90,7 +90,7 @@ impl Load {
     }
 }
 
-/// Runs `work` on a runtime of its own in this thread, for at most [`HANG`].
+/// Runs `work` on a runtime of its own in this thread, for at most `HANG`.
 ///
 /// # Errors
 /// Those of `work`, or it did not end.

@@ -65,7 +65,7 @@ fn run(case: &Case, body: &[u8], size: usize) -> (Gone, FakeHost) {
     (gone, host)
 }
 
-/// A number as in [`Case`], the size of a chunk, and the answer.
+/// A number as in `Case`, the size of a chunk, and the answer.
 pub fn check(input: &[u8]) {
     let (number, input) = first(input);
     let (size, body) = chunks(input);

@@ -1,4 +1,5 @@
-//! An Envoy with four probes: `outer` and `inner` in the gateway stage, `first` and `last` in the provider stage.
+//! An Envoy with four probes: `outer` and `inner` in the gateway stage, `first` and `last` in the provider stage. As
+//! `SLUICE_FILTERS` says, those of a stage are one filter of Envoy (`together`, unless told) or two (`separate`).
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -287,14 +288,25 @@ pub(crate) fn socket(port: impl Into<Value>) -> Value {
     json!({"socket_address": {"address": "127.0.0.1", "port_value": port.into()}})
 }
 
+/// The filters that hold these probes.
+fn stage(probes: &[(&str, &str)], joins: bool) -> Vec<Value> {
+    let configs = probes.iter().map(|(name, root)| {
+        let patched = json!({"script": {"on": {"response_headers": [{"set_header": ["x-patched", name]}]}}});
+        (*root, json!({"as": name, "routes": {"patched": patched}}))
+    });
+    if std::env::var("SLUICE_FILTERS").is_ok_and(|how| how == "separate") {
+        return configs.map(|(root, config)| filter(root, &config)).collect();
+    }
+    let filters: Vec<Value> = configs.map(|(root, config)| json!({"name": root, "config": config})).collect();
+    let publish = ["outer", "inner", "first", "last", "ai.error"];
+    vec![filter("chain", &json!({"filters": filters, "publish": publish, "joins": joins}))]
+}
+
 /// Requests below `/plain` and `/patched` go to `upstream`, those below `/retry` up to three times; those below
 /// `/h2` go there by way of a second listener, over HTTP/2.
 fn config(upstream: &Upstream, slow: &Upstream, folder: &Path) -> String {
-    let probes = PROBES.map(|(name, root)| {
-        let patched = json!({"script": {"on": {"response_headers": [{"set_header": ["x-patched", name]}]}}});
-        filter(root, &json!({"as": name, "routes": {"patched": patched}}))
-    });
-    let (gateway, provider) = probes.split_at(2);
+    let (gateway, provider) = PROBES.split_at(2);
+    let (gateway, provider) = (stage(gateway, false), stage(provider, true));
     let route = |name: &str, cluster: &str| json!({"name": name, "match": {"prefix": format!("/{name}/")}, "route": {"cluster": cluster, "timeout": "0s"}});
     let mut retry = route("retry", "upstream");
     retry["route"]["retry_policy"] =
@@ -308,7 +320,7 @@ fn config(upstream: &Upstream, slow: &Upstream, folder: &Path) -> String {
     json!({
         "admin": {"address": socket("{admin}")},
         "static_resources": {
-            "listeners": [listener(&socket("{listen}"), gateway, provider, &routes), inner],
+            "listeners": [listener(&socket("{listen}"), &gateway, &provider, &routes), inner],
             "clusters": [
                 cluster("upstream", &[to(upstream)], false),
                 cluster("slow", &[to(slow)], false),

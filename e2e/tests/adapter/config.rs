@@ -46,6 +46,18 @@ fn a_bad_configuration_is_refused_in_words() {
             json!({"as": "x"}),
             "root_id \"nobody\" names no filter of this module; it holds: probe, twin",
         ),
+        (
+            "chain",
+            json!({"filters": [{"name": "probe", "config": {"as": "x"}}, {"name": "nobody"}]}),
+            "chain: filters[1].name: \"nobody\" names no filter of this module; it holds: probe, twin",
+        ),
+        (
+            "chain",
+            json!({"filters": [{"name": "probe", "config": {"as": "x"}}, {"name": "twin"}]}),
+            "twin: as: must not be empty",
+        ),
+        ("chain", json!({"filters": []}), "chain: filters: must not be empty"),
+        ("chain", json!({"as": "x"}), "chain: must be {\"filters\": "),
     ] {
         let text = validate(&[filter(root, &config)]);
         assert!(text.contains(word), "{word:?} is not in {text}");
