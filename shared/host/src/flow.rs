@@ -104,7 +104,9 @@ impl Flow {
             self.pass_headers(line);
         }
         let told = if tail == Tail::End { Tail::End } else { Tail::Open };
-        self.pass_body(line, next, length, told);
+        if length > 0 || (told == Tail::End && !self.bare) {
+            self.pass_body(line, next, length, told);
+        }
         if tail == Tail::Trailers {
             self.pass_trailers(line, next);
         }
@@ -154,12 +156,10 @@ impl Flow {
         }
     }
 
-    /// Shows `new` bytes to member `at`, and what it makes of them to those that follow.
+    /// Shows `new` bytes to member `at`, and what it makes of them to those that follow; also where nothing is left of
+    /// them: a filter that waits for what comes next may decide with an empty part, as it may behind a filter of Envoy's.
     fn pass_body(&mut self, line: &mut impl Line, at: usize, new: usize, tail: Tail) {
         let (mut at, mut new) = (at, new);
-        if new == 0 && (tail == Tail::Open || self.bare) {
-            return;
-        }
         while at < self.places.len() {
             if self.headers == at {
                 self.pass_headers(line);
@@ -190,7 +190,9 @@ impl Flow {
                 return;
             }
             self.set(at, Place { stopped: false, held: 0, tail: Tail::Trailers });
-            self.pass_body(line, at.saturating_add(1), length, Tail::Open);
+            if length > 0 {
+                self.pass_body(line, at.saturating_add(1), length, Tail::Open);
+            }
         }
     }
 

@@ -258,6 +258,18 @@ fn headers_alone_pass_every_member() {
 }
 
 #[test]
+fn a_member_is_shown_that_nothing_is_left_of_a_part() {
+    let hold = Member::new(Act::Pass, &[Act::Hold, Act::Pass], false);
+    let mut bed = Bed { buffer: b"ab".to_vec(), members: vec![hold] };
+    let mut flow = Flow::new(1);
+    assert_eq!(flow.on_headers(&mut bed, false), Action::Continue);
+    assert_eq!(flow.on_body(&mut bed, 2, false), Action::Pause);
+    // What came next, somebody before has taken away: it decides anew of what it holds.
+    assert_eq!(flow.on_body(&mut bed, 2, false), Action::Continue);
+    assert_eq!(bed.members[0].turn, 2);
+}
+
+#[test]
 fn two_members_may_hold_at_the_same_time() {
     let hold = Member::new(Act::Pass, &[Act::Hold], false);
     let first = Member::new(Act::Pass, &[Act::Pass, Act::Hold], false);
