@@ -31,8 +31,8 @@ pub fn shared() -> Shared {
     Shared(BED.get_or_init(|| Bed::start(&Options::default(), "")))
 }
 
-/// One test's use of the shared bed; shows its logs if the test fails, and fails it if a filter trapped.
-pub struct Shared(&'static Bed);
+/// One test's use of a shared bed; shows its logs if the test fails, and fails it if a filter trapped.
+pub struct Shared(pub &'static Bed);
 
 impl Deref for Shared {
     type Target = Bed;

@@ -54,6 +54,14 @@ pub(super) const OPTIONAL: [&str; 3] = [TokenLimit::NAME, ContentGuard::NAME, Re
 /// Names of the filters of Envoy that hold a whole stage.
 const CHAINS: [(&str, Stage); 2] = [("gateway", Stage::Gateway), ("provider", Stage::Provider)];
 
+/// Names and stages of the filters that Envoy loads for `plugins`.
+pub(super) fn places(plugins: &[Plugin], how: Filters) -> Vec<(&'static str, Stage)> {
+    match how {
+        Filters::Together => CHAINS.to_vec(),
+        Filters::Separate => plugins.iter().map(|plugin| (plugin.name, plugin.stage)).collect(),
+    }
+}
+
 /// The filters that Envoy loads for `plugins`. In a chain, a plugin that the gateway has no use for has no place; facts
 /// are published as far as `read`, the rest of the rendering, reads them.
 pub(super) fn loaded(plugins: &[Plugin], how: Filters, read: &str) -> Vec<Plugin> {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sluice_core::openai::error::{Code, ERROR_HEADER};
 
-use super::filters::{NO_FILTER, OPTIONAL, Plugin, Stage, WASM_FILTER};
+use super::filters::{NO_FILTER, OPTIONAL, Stage, WASM_FILTER};
 use super::{Rendering, routes, seconds, tracing};
 use crate::gateway::Gateway;
 
@@ -23,10 +23,14 @@ const LOG_LINE: &str = concat!(
 const TRACE_ID: &str = r#""trace_id":"%TRACE_ID%","#;
 
 /// The listener, reading routes and filters from files of their own.
-pub(super) fn listener(gateway: &Gateway, plugins: &[Plugin], rendering: &Rendering<'_>) -> Value {
+pub(super) fn listener(
+    gateway: &Gateway,
+    filters: &[(&'static str, Stage)],
+    rendering: &Rendering<'_>,
+) -> Value {
     let mut chain = json!({"filters": [{
         "name": "envoy.filters.network.http_connection_manager",
-        "typed_config": connection_manager(gateway, plugins, rendering),
+        "typed_config": connection_manager(gateway, filters, rendering),
     }]});
     if let (Some(tls), Value::Object(chain)) = (&gateway.tls, &mut chain) {
         let context = json!({
@@ -67,9 +71,13 @@ pub(super) fn listener(gateway: &Gateway, plugins: &[Plugin], rendering: &Render
     listener
 }
 
-fn connection_manager(gateway: &Gateway, plugins: &[Plugin], rendering: &Rendering<'_>) -> Value {
-    let mut filters: Vec<Value> = discovered(plugins, Stage::Gateway, rendering);
-    filters.push(router(plugins, rendering));
+fn connection_manager(
+    gateway: &Gateway,
+    filters: &[(&'static str, Stage)],
+    rendering: &Rendering<'_>,
+) -> Value {
+    let mut of_gateway = discovered(filters, Stage::Gateway, rendering);
+    of_gateway.push(router(filters, rendering));
     let mut manager = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "gateway",
@@ -92,7 +100,7 @@ fn connection_manager(gateway: &Gateway, plugins: &[Plugin], rendering: &Renderi
         },
         "local_reply_config": {"mappers": error_mappers(gateway)},
         "access_log": access_logs(gateway, rendering),
-        "http_filters": filters,
+        "http_filters": of_gateway,
     });
     if let (Some(settings), Value::Object(manager)) = (&gateway.tracing, &mut manager) {
         manager.insert("tracing".into(), tracing::tracing(settings));
@@ -100,8 +108,8 @@ fn connection_manager(gateway: &Gateway, plugins: &[Plugin], rendering: &Renderi
     manager
 }
 
-fn router(plugins: &[Plugin], rendering: &Rendering<'_>) -> Value {
-    let mut upstream = discovered(plugins, Stage::Provider, rendering);
+fn router(filters: &[(&'static str, Stage)], rendering: &Rendering<'_>) -> Value {
+    let mut upstream = discovered(filters, Stage::Provider, rendering);
     upstream.push(json!({
         "name": "envoy.filters.http.upstream_codec",
         "typed_config": {
@@ -120,15 +128,15 @@ fn router(plugins: &[Plugin], rendering: &Rendering<'_>) -> Value {
 }
 
 /// The filters of a stage, each read from a file that can change while Envoy runs.
-fn discovered(plugins: &[Plugin], stage: Stage, rendering: &Rendering<'_>) -> Vec<Value> {
-    let of_stage = plugins.iter().filter(|plugin| plugin.stage == stage);
+fn discovered(filters: &[(&'static str, Stage)], stage: Stage, rendering: &Rendering<'_>) -> Vec<Value> {
+    let of_stage = filters.iter().filter(|(_, of)| *of == stage);
     of_stage
-        .map(|plugin| {
+        .map(|(name, _)| {
             json!({
-                "name": plugin.name,
+                "name": name,
                 "config_discovery": {
-                    "config_source": source(rendering, &format!("filters/{}.yaml", plugin.name)),
-                    "type_urls": type_urls(plugin),
+                    "config_source": source(rendering, &format!("filters/{name}.yaml")),
+                    "type_urls": type_urls(name),
                 },
             })
         })
@@ -136,8 +144,8 @@ fn discovered(plugins: &[Plugin], stage: Stage, rendering: &Rendering<'_>) -> Ve
 }
 
 /// What a place in the chain may hold.
-fn type_urls(plugin: &Plugin) -> Vec<&'static str> {
-    if OPTIONAL.contains(&plugin.name) { vec![WASM_FILTER, NO_FILTER] } else { vec![WASM_FILTER] }
+fn type_urls(name: &str) -> Vec<&'static str> {
+    if OPTIONAL.contains(&name) { vec![WASM_FILTER, NO_FILTER] } else { vec![WASM_FILTER] }
 }
 
 /// A file that Envoy reads again whenever another is moved into its place.

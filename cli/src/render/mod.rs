@@ -106,7 +106,7 @@ pub fn render(gateway: &Gateway, rendering: &Rendering<'_>) -> Rendered {
     clusters.dedup_by(|a, b| a.name == b.name);
     Rendered {
         bootstrap: bootstrap(gateway, rendering),
-        listener: listener::listener(gateway, &filters::loaded(&plugins, gateway.filters, ""), rendering),
+        listener: listener::listener(gateway, &filters::places(&plugins, gateway.filters), rendering),
         listener_is_secret: tracing::has_secrets_in_it(gateway),
         bridge: redis::bridge(gateway),
         operator: cache::operator(gateway),

@@ -125,8 +125,8 @@ impl<'a> Live<'a> {
     /// request may meet clusters with more attempts than its route wants, but never with fewer: it would not reach
     /// the end of its chain. So routes with `more_attempts` at a target come last.
     fn put_in_order(&self, next: &Rendered, refused: u64, more_attempts: bool) -> Result<(), String> {
+        let filters = next.filters();
         let of_stage = |stage| -> Vec<(String, File)> {
-            let filters = next.filters();
             let filters = filters.iter().filter(|filter| filter.stage == stage);
             filters
                 .map(|filter| (ecds(stage, filter.name), next.filter_file(filter, &self.rendering)))

@@ -1,12 +1,10 @@
 //! The one gateway that all tests of this suite share: every kind of caller, limits by tier, a guard, a fence of routes.
 
-use std::ops::Deref;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use sluice_e2e::bed::{self, Bed, CHAIN};
+use sluice_e2e::bed::{Bed, Shared};
 use sluice_e2e::gateway::Options;
-use sluice_e2e::upstream::Upstream;
 
 /// Callers `c0`, `c1` …, whose keys are `sk-0`, `sk-1` …; every third is of tier `gold`.
 pub(crate) const CALLERS: usize = 32;
@@ -19,38 +17,14 @@ pub(crate) fn tier(caller: usize) -> (&'static str, &'static str) {
     LIMITS[usize::from(!caller.is_multiple_of(3))]
 }
 
-/// One test's use of it; shows its logs if the test fails, and fails it if a filter trapped.
-pub(crate) struct Shared(&'static Bed);
-
 /// The gateway: without a key one is `guest`, and may ask for everything.
 #[track_caller]
 pub(crate) fn shared() -> Shared {
     static BED: OnceLock<Bed> = OnceLock::new();
     Shared(BED.get_or_init(|| {
-        let providers: Vec<Upstream> = CHAIN.into_iter().map(Upstream::start).collect();
         // Other work on the machine makes starts slow, and answers too.
-        let options = Options::default().patience(Duration::from_secs(180));
-        let gateway = options.start(&bed::yaml(&providers, &sections()));
-        Bed { gateway, providers }
+        Bed::start(&Options::default().patience(Duration::from_secs(180)), &sections())
     }))
-}
-
-impl Deref for Shared {
-    type Target = Bed;
-
-    fn deref(&self) -> &Bed {
-        self.0
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.gateway.show();
-        } else {
-            self.0.gateway.assert_no_trap();
-        }
-    }
 }
 
 fn sections() -> String {

@@ -21,7 +21,6 @@ thread_local! {
 }
 
 /// Where the facts of an exchange are.
-#[derive(Clone)]
 pub(crate) enum Store {
     /// In Envoy's filter state, where every filter of any VM finds them.
     FilterState,

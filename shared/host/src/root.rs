@@ -108,7 +108,10 @@ impl Root {
 
     fn link(&self, at: usize, link: &Link<'_>) -> Result<Part, String> {
         let Some(kind) = self.known.iter().find(|kind| kind.name == link.name) else {
-            return Err(format!("{CHAIN}: filters[{at}].name: {}", unknown(&link.name, self.known)));
+            return Err(format!(
+                "{CHAIN}: filters[{at}].name: {}",
+                unknown(&link.name, self.known.iter().map(|kind| kind.name))
+            ));
         };
         self.part(kind, at, link.config()).map_err(|refused| format!("{}: {refused}", kind.name))
     }
@@ -162,8 +165,8 @@ pub fn root_id() -> String {
     String::from_utf8_lossy(&id).into_owned()
 }
 
-fn unknown(name: &str, known: &[Kind]) -> String {
-    let known: Vec<_> = known.iter().map(|kind| kind.name).collect();
+fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let known: Vec<_> = known.collect();
     format!("{name:?} names no filter of this module; it holds: {}", known.join(", "))
 }
 
@@ -177,11 +180,8 @@ pub struct Unknown {
 
 impl RootContext for Unknown {
     fn on_configure(&self) -> bool {
-        let (root_id, known) = (&self.root_id, self.known.join(", "));
-        abi::log(
-            Level::Error,
-            &format!("root_id {root_id:?} names no filter of this module; it holds: {known}"),
-        );
+        let known = self.known.iter().copied();
+        abi::log(Level::Error, &format!("root_id {}", unknown(&self.root_id, known)));
         false
     }
 

@@ -37,7 +37,7 @@ struct Seen {
     body: RefCell<Option<(Window, Rc<Vec<u8>>)>>,
 }
 
-pub(crate) fn header_map(side: Side) -> MapType {
+fn header_map(side: Side) -> MapType {
     match side {
         Side::Request => MapType::Request,
         Side::Response => MapType::Response,
@@ -164,7 +164,7 @@ impl Stage {
     }
 
     /// How much Envoy's buffer holds.
-    pub(crate) fn size(&self, side: Side) -> usize {
+    fn size(&self, side: Side) -> usize {
         self.seen(side).size.get()
     }
 
