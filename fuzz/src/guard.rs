@@ -9,6 +9,7 @@ use content_guard::{Config, ContentGuard};
 use serde_json::Value;
 use sluice_core::config::RouteConfigs;
 use sluice_core::context;
+use sluice_core::detect::{Detector, Form, fold};
 use sluice_core::filter::{Filter, Side};
 use sluice_core::sse::{Piece, Splitter, parse};
 use sluice_core::testing::FakeHost;
@@ -77,6 +78,13 @@ fn said(stream: &[u8]) -> Option<BTreeMap<u64, String>> {
     readable.then_some(texts)
 }
 
+/// The addresses in a text, as a detector finds them that sees it whole: `ann@example.org8` holds none.
+fn addresses(text: &str) -> Vec<String> {
+    let (folded, mut found) = (fold(text, Form::Plain), Vec::new());
+    Detector::Email.find(folded.text(), 0, &mut found);
+    found.into_iter().map(|range| folded.text()[range].to_owned()).collect()
+}
+
 /// First byte: odd for a stream; second: size of a chunk; the rest: the answer.
 pub fn check(input: &[u8]) {
     let (number, input) = first(input);
@@ -95,7 +103,7 @@ pub fn check(input: &[u8]) {
         }
         for text in said(&out).filter(|_| stream).into_iter().flat_map(BTreeMap::into_values) {
             assert!(!text.contains(BANNED), "{text}");
-            assert!(!text.contains("ann@example.org"), "{text}");
+            assert_eq!(addresses(&text), [""; 0], "{text}");
         }
     }
 }

@@ -136,11 +136,19 @@ impl Channel {
                 blocked = Some(blocked.map_or(start, |first| first.min(start)));
             }
         }
+        let blocked = blocked.map(|start| self.decided(checks, from, start));
         self.keep = self.base.saturating_add(keep);
         self.from = self.from.max(until);
         self.found.retain(|(_, range)| range.end > self.from);
         self.restore(until, blocked, vault);
         blocked.is_some()
+    }
+
+    /// Up to where the text that ends at `end` is decided whatever follows: what a client is not to see decides nothing of
+    /// what it has seen.
+    fn decided(&self, checks: &dyn Checks, from: usize, end: usize) -> usize {
+        let shown = self.text.get(..end.saturating_sub(self.base)).unwrap_or_default();
+        self.base.saturating_add(checks.settled(self.form, shown, from).0).min(end)
     }
 
     fn place(&self, range: &Range<usize>) -> Range<usize> {

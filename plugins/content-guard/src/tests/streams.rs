@@ -167,6 +167,15 @@ fn a_block_in_mid_stream_ends_it_in_good_order() {
 }
 
 #[test]
+fn what_only_a_blocked_word_kept_from_being_an_address_does_not_leave_before_it() {
+    let banned = json!({"name": "banned", "keywords": ["zqx"]});
+    let mut client = Client::new(checks(json!([banned, masking()])), "hi");
+    client.part(&said("Hello. "), false).wake(900);
+    client.part(&said("ann@example.org"), false).part(&said("zqx8, "), false);
+    assert_eq!(client.text(), "Hello. ");
+}
+
+#[test]
 fn what_was_masked_comes_back_wherever_it_is_split() {
     let whole = format!("{}{}{}{}", said("Hi [EMA"), said("IL_1"), said("], bye"), stop());
     for at in 0..whole.len() {
