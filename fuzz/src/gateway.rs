@@ -7,8 +7,22 @@ use sluice::check::check as look;
 use sluice::gateway::CheckOptions;
 use sluice::render::{Rendering, render};
 
+/// What the environment holds as `KEY`.
+const SECRET: &str = "sk-from-the-environment";
+
 fn env(name: &str) -> Option<String> {
-    (name == "KEY").then(|| "sk-from-the-environment".to_owned())
+    (name == "KEY").then(|| SECRET.to_owned())
+}
+
+/// An environment that holds another.
+fn other(name: &str) -> Option<String> {
+    (name == "KEY").then(|| "sk-of-other-surroundings".to_owned())
+}
+
+/// Whether the file's own text, and no environment, has the check say this.
+fn is_own(yaml: &[u8], text: &str) -> bool {
+    let loaded = look(Path::new("gateway.yaml"), yaml, &CheckOptions { env: &other });
+    loaded.report.notes().iter().any(|note| note.text == text)
 }
 
 /// The file.
@@ -19,7 +33,7 @@ pub fn check(yaml: &[u8]) {
         assert!(!note.path.starts_with("plugin "), "{}", loaded.report);
         assert!((1..=lines + 1).contains(&note.place.line) && note.place.column >= 1, "{note:?}");
         assert!(!note.path.is_empty() && !note.text.is_empty(), "{note:?}");
-        assert!(!note.text.contains("sk-from-the-environment"), "{note:?}");
+        assert!(!note.text.contains(SECRET) || is_own(yaml, &note.text), "{note:?}");
     }
     assert_eq!(loaded.gateway.is_none(), loaded.report.has_mistakes());
     if let Some(gateway) = loaded.gateway {
