@@ -41,6 +41,7 @@ use sluice_core::content::Shape;
 use sluice_core::context;
 use sluice_core::filter::{Filter, Host, Next, Side};
 use sluice_core::meter::Metered;
+use sluice_core::metric::Family;
 
 use crate::asked::Asked;
 pub use crate::config::{Config, RawConfig, carries_credential};
@@ -59,6 +60,7 @@ pub struct AiLog {
 
 impl Filter for AiLog {
     const NAME: &'static str = "ai-log";
+    const METRICS: &'static [Family] = metrics::FAMILIES;
 
     type Raw = RawConfig;
     type Config = Config;

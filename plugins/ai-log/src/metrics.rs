@@ -1,7 +1,7 @@
 //! The metrics of a request: each is what a count over the records comes to.
 
 use sluice_core::filter::Host;
-use sluice_core::metric::{self, Label};
+use sluice_core::metric::{self, Family, Label};
 
 use crate::blame::Class;
 use crate::entry::Entry;
@@ -9,6 +9,35 @@ use crate::labels::{Bounds, Labels, OTHER};
 use crate::outcome::End;
 use crate::series::Series;
 use crate::usage::{Cost, Source};
+
+/// The labels that all metrics of a request have in common, and further ones.
+macro_rules! labels {
+    ($($more:ident),*) => {
+        &[Label::Consumer, Label::Route, Label::Model, Label::Provider, Label::Operation, $(Label::$more),*]
+    };
+}
+
+/// All that is written here.
+pub(crate) const FAMILIES: &[Family] = &[
+    Family::counter("ai_log_requests_total", labels![]),
+    Family::counter("ai_log_errors_total", labels![ErrorClass, ErrorType]),
+    Family::counter("ai_log_tokens_total", labels![TokenType, UsageSource]),
+    Family::counter("ai_log_cost_nanodollars_total", labels![]),
+    Family::counter("ai_log_unpriced_requests_total", labels![]),
+    Family::counter("ai_log_attempts_total", labels![Verdict]),
+    Family::counter("ai_log_fallbacks_total", labels![To, Reason]),
+    Family::counter("ai_log_limit_refusals_total", labels![Limit]),
+    Family::counter("ai_log_limits_nearly_used_total", labels![Limit]),
+    Family::counter("ai_log_cache_total", labels![Result, Reason]),
+    Family::counter("ai_log_guard_findings_total", labels![Check, On, Category, Action]),
+    Family::counter("ai_log_labels_replaced_total", &[Label::Label]),
+    Family::histogram("gen_ai_client_operation_duration_milliseconds", labels![ErrorType]),
+    Family::histogram("gen_ai_client_token_usage", labels![TokenType]),
+    Family::histogram("gen_ai_server_time_to_first_token_milliseconds", labels![]),
+    Family::histogram("gen_ai_server_time_per_output_token_microseconds", labels![]),
+    Family::histogram("ai_log_output_tokens_per_second", labels![]),
+    Family::histogram("ai_log_gateway_milliseconds", labels![]),
+];
 
 /// From here on, in percent, a limit counts as nearly used.
 const NEARLY: u64 = 90;

@@ -123,6 +123,11 @@ const RETRIED: &[(Fact, &str)] = &[
 ];
 
 #[test]
+fn every_series_is_declared() {
+    sluice_core::testing::declare(AiLog::METRICS);
+}
+
+#[test]
 fn the_record_of_a_request_that_was_retried() {
     let json = r#"{"headers": ["x-team", "x-none"], "prices": [{"match": "b/m", "input": 2, "cached": 0.5, "output": 8}]}"#;
     let (mut filter, mut host) =

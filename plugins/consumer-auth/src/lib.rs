@@ -25,6 +25,7 @@ use std::rc::Rc;
 
 use sluice_core::config::Env;
 use sluice_core::filter::{Filter, Host, Next, Side};
+use sluice_core::metric::{Family, Label};
 
 use crate::bounds::Circumstances;
 pub use crate::config::{Config, RawConfig, RawConsumer};
@@ -43,6 +44,7 @@ pub struct ConsumerAuth {
 
 impl Filter for ConsumerAuth {
     const NAME: &'static str = "consumer-auth";
+    const METRICS: &'static [Family] = &[Family::counter("consumer_auth_refused_total", &[Label::ErrorType])];
 
     type Raw = RawConfig;
     type Config = Config;

@@ -75,6 +75,11 @@ fn facts(host: &FakeHost) -> [Option<String>; 5] {
 }
 
 #[test]
+fn every_series_is_declared() {
+    sluice_core::testing::declare(ConsumerAuth::METRICS);
+}
+
+#[test]
 fn a_known_key_tells_who_calls() {
     for (name, value) in [
         ("authorization", "Bearer sk-mobile"),

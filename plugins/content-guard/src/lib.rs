@@ -36,6 +36,7 @@ use std::rc::Rc;
 
 use sluice_core::config::Env;
 use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter, Host, Next};
+use sluice_core::metric::{Family, Label};
 
 pub use crate::config::{Config, RawConfig};
 use crate::phase::Phase;
@@ -51,6 +52,12 @@ pub struct ContentGuard {
 
 impl Filter for ContentGuard {
     const NAME: &'static str = "content-guard";
+    const METRICS: &'static [Family] = &[
+        Family::counter("content_guard_verdicts_total", &[Label::Check, Label::Category, Label::Action]),
+        Family::counter("content_guard_service_failures_total", &[Label::Check, Label::Kind]),
+        Family::counter("content_guard_breaker_opened_total", &[Label::Check]),
+        Family::histogram("content_guard_call_ms", &[]),
+    ];
 
     type Raw = RawConfig;
     type Config = Config;

@@ -140,3 +140,8 @@ fn say(
 fn fail(host: &mut FakeHost, filter: &mut ContentGuard, callout: u32) -> Option<Next> {
     filter.on_callout(host, CalloutId(callout), Err(CalloutError::NotAnswered))
 }
+
+#[test]
+fn every_series_is_declared() {
+    sluice_core::testing::declare(ContentGuard::METRICS);
+}

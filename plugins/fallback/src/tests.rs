@@ -45,6 +45,11 @@ fn replied(next: Next) -> sluice_core::openai::error::LocalReply {
 }
 
 #[test]
+fn every_series_is_declared() {
+    sluice_core::testing::declare(Fallback::METRICS);
+}
+
+#[test]
 fn a_failing_status_asks_envoy_for_another_attempt() {
     for status in ["401", "402", "403", "408", "429", "500", "503", "529"] {
         let (mut filter, mut host) = attempt(1, 2, true);

@@ -19,6 +19,7 @@ use std::rc::Rc;
 use sluice_core::config::Env;
 use sluice_core::context;
 use sluice_core::filter::{Filter, Host, Next, Side};
+use sluice_core::metric::{Family, Label};
 use sluice_core::target::Target;
 
 pub use crate::config::{Config, RawConfig};
@@ -42,6 +43,10 @@ pub struct KeyRotation {
 
 impl Filter for KeyRotation {
     const NAME: &'static str = "key-rotation";
+    const METRICS: &'static [Family] = &[
+        Family::counter(rest::RESTS, &[Label::Provider, Label::Reason]),
+        Family::counter(used::EXHAUSTED, &[Label::Provider]),
+    ];
 
     type Raw = RawConfig;
     type Config = Config;

@@ -19,7 +19,7 @@ const MAX_TRIES: u32 = 16;
 const MAX_STRANGERS: usize = 32;
 
 /// Counts rests that begin, in the whole process.
-const RESTS: &str = "key_rotation_rests_total";
+pub(crate) const RESTS: &str = "key_rotation_rests_total";
 
 /// Why a key rests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -73,6 +73,11 @@ fn next_keys(config: &Rc<Config>, host: &mut FakeHost, count: usize) -> Vec<Stri
 }
 
 #[test]
+fn every_series_is_declared() {
+    sluice_core::testing::declare(KeyRotation::METRICS);
+}
+
+#[test]
 fn each_attempt_carries_a_key_of_its_own_provider_and_never_the_clients() {
     let config = two_keys();
     for (provider, want) in [("openai", Some("Bearer sk-canary-1")), ("local", None), ("unknown", None)] {

@@ -13,7 +13,7 @@ use crate::rest::{self, Rests};
 use crate::verdict::Verdict;
 
 /// Counts attempts that found every key of their provider resting.
-const EXHAUSTED: &str = "key_rotation_exhausted_total";
+pub(crate) const EXHAUSTED: &str = "key_rotation_exhausted_total";
 
 /// The key that the running attempt carries.
 pub(crate) struct Used {

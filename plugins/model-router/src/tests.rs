@@ -53,6 +53,11 @@ fn facts(host: &FakeHost, of: &[Fact]) -> Vec<String> {
 }
 
 #[test]
+fn every_series_is_declared() {
+    sluice_core::testing::declare(ModelRouter::METRICS);
+}
+
+#[test]
 fn a_request_gets_cluster_facts_and_retries() {
     let mut host = FakeHost::with_request(JSON);
     let body = br#"{"model":"gpt-4o","stream":true,"max_tokens":50,"messages":[{"role":"user","content":"12345678"}]}"#;

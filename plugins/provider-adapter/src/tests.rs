@@ -91,6 +91,11 @@ const JSON: &[(&str, &str)] = &[(":status", "200"), ("content-type", "applicatio
 const STREAM: &str = r#"{"model":"gpt-4o","stream":true}"#;
 
 #[test]
+fn every_series_is_declared() {
+    sluice_core::testing::declare(ProviderAdapter::METRICS);
+}
+
+#[test]
 fn a_request_is_written_for_its_target() {
     let mut host = host("/v1/chat/completions?a=1", &[]);
     let mut filter =

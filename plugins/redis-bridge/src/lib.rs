@@ -16,6 +16,7 @@ use std::rc::Rc;
 
 use sluice_core::config::Env;
 use sluice_core::filter::{Host, Level};
+use sluice_core::metric::Family;
 use sluice_core::network::{NetworkFilter, Onward, Way};
 
 pub use crate::config::Config;
@@ -39,6 +40,10 @@ enum State {
 
 impl NetworkFilter for RedisBridge {
     const NAME: &'static str = "redis-bridge";
+    const METRICS: &'static [Family] = &[
+        Family::counter("redis_bridge_refused_total", &[]),
+        Family::counter("redis_bridge_dropped_total", &[]),
+    ];
 
     type Raw = Config;
     type Config = Config;

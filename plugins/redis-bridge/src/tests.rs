@@ -42,6 +42,11 @@ fn halves(bytes: &str, cut: usize) -> impl Iterator<Item = &[u8]> {
 }
 
 #[test]
+fn every_series_is_declared() {
+    sluice_core::testing::declare(RedisBridge::METRICS);
+}
+
+#[test]
 fn requests_and_replies_pass_at_every_cut() {
     let (commands, replies) = (GET.repeat(2), "$5\r\na\r\nb\n\r\n*2\r\n:1\r\n*0\r\n");
     let (request, response) =

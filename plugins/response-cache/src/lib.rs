@@ -38,6 +38,8 @@ use std::rc::Rc;
 
 use sluice_core::config::Env;
 use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter, Host, Next};
+use sluice_core::metric::Family;
+use sluice_core::redis;
 
 pub use crate::config::{Config, RawConfig};
 use crate::fingerprint::Key;
@@ -57,6 +59,20 @@ pub struct ResponseCache {
 
 impl Filter for ResponseCache {
     const NAME: &'static str = "response-cache";
+    const METRICS: &'static [Family] = &[
+        Family::counter("response_cache_hits_total", &[]),
+        Family::counter("response_cache_misses_total", &[]),
+        Family::counter("response_cache_bypasses_total", &[]),
+        Family::counter("response_cache_coalesced_total", &[]),
+        Family::counter("response_cache_stored_total", &[]),
+        Family::counter("response_cache_store_failures_total", &[]),
+        Family::counter("response_cache_saved_input_tokens_total", &[]),
+        Family::counter("response_cache_saved_output_tokens_total", &[]),
+        redis::CALLS,
+        redis::FAILURES,
+        redis::BREAKER_OPENED,
+        redis::CALL_MS,
+    ];
 
     type Raw = RawConfig;
     type Config = Config;

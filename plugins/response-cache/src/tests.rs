@@ -9,9 +9,15 @@ mod redis;
 
 use serde_json::json;
 use sluice_core::context;
-use sluice_core::filter::Next;
+use sluice_core::filter::{Filter as _, Next};
 
 use self::bed::{Bed, document, question, stream, streamed};
+use crate::ResponseCache;
+
+#[test]
+fn every_series_is_declared() {
+    sluice_core::testing::declare(ResponseCache::METRICS);
+}
 
 #[test]
 fn an_answer_is_given_again() {

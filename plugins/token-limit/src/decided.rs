@@ -13,7 +13,7 @@ use crate::store::Standing;
 pub(crate) const LEASES: &str = "token_limit_leases";
 
 /// Counts by how much settlements have lifted buckets above their limit, in units of the ledger.
-const OVERSHOOT: &str = "token_limit_overshoot_total";
+pub(crate) const OVERSHOOT: &str = "token_limit_overshoot_total";
 
 /// Publishes what became of a request at the limits, and when.
 pub(crate) fn publish(host: &mut dyn Host, what: &str) {

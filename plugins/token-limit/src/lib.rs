@@ -33,6 +33,8 @@ use std::rc::Rc;
 use sluice_core::config::Env;
 use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter, Host, Next};
 use sluice_core::meter::Metered;
+use sluice_core::metric::{Family, Label};
+use sluice_core::redis;
 
 use crate::claim::Got;
 pub use crate::config::{Config, RawConfig};
@@ -53,6 +55,21 @@ pub struct TokenLimit {
 
 impl Filter for TokenLimit {
     const NAME: &'static str = "token-limit";
+    const METRICS: &'static [Family] = &[
+        Family::counter("token_limit_admitted_total", &[]),
+        Family::counter("token_limit_refused_total", &[Label::Limit]),
+        Family::gauge(decided::LEASES, &[]),
+        Family::counter(decided::OVERSHOOT, &[Label::Limit]),
+        Family::counter("token_limit_degraded_total", &[]),
+        Family::counter("token_limit_unsettled_total", &[]),
+        Family::counter("token_limit_unpriced_total", &[]),
+        Family::counter("token_limit_evicted_total", &[]),
+        Family::counter("token_limit_contended_total", &[]),
+        redis::CALLS,
+        redis::FAILURES,
+        redis::BREAKER_OPENED,
+        redis::CALL_MS,
+    ];
 
     type Raw = RawConfig;
     type Config = Config;

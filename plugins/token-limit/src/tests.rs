@@ -94,6 +94,11 @@ fn too_many() -> Option<(u16, String)> {
 }
 
 #[test]
+fn every_series_is_declared() {
+    sluice_core::testing::declare(TokenLimit::METRICS);
+}
+
+#[test]
 fn what_is_reserved_gives_way_to_what_was_used() {
     let (mut host, config) = (FakeHost::default(), config(tokens()));
     let (mut filter, next) = ask(&mut host, &config, "ann");

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 
 use crate::config::Env;
 pub use crate::headers::Headers;
+use crate::metric::Family;
 use crate::openai::error::LocalReply;
 
 /// One half of an HTTP exchange: its headers and its body.
@@ -195,6 +196,8 @@ pub trait Host {
 pub trait Filter: Sized + 'static {
     /// Plugin name as in the Envoy configuration; prefixes its log lines.
     const NAME: &'static str;
+    /// Every family of metrics that it may count by, those of the parts it shares with others among them.
+    const METRICS: &'static [Family] = &[];
 
     /// Configuration as written.
     type Raw: DeserializeOwned;

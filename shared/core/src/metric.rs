@@ -1,4 +1,4 @@
-//! Names of metrics, their labels in them.
+//! Families of metrics, and the names of their series, labels in them.
 //!
 //! A Wasm plugin's metric is a name and nothing else. Labels therefore stand in it, `name;label=value;label=value`, and
 //! the proxy takes them out again by [`tags`], in its `stats_config.stats_tags`
@@ -73,6 +73,60 @@ labels! {
     Label = "label",
 }
 
+/// What becomes of the values that a metric is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// They add up.
+    Counter,
+    /// They add up, and may be negative.
+    Gauge,
+    /// Their distribution is kept.
+    Histogram,
+}
+
+/// All series of one name. A plugin declares those that it may make, for a proxy that wants to know before the first one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Family {
+    /// Name of the metric.
+    pub name: &'static str,
+    /// What becomes of its values.
+    pub kind: Kind,
+    /// Labels of its series, in the order in which they stand in them. A series may leave out any.
+    pub labels: &'static [Label],
+}
+
+/// Bytes of bodies that the proxy holds for filters, in all workers. Whoever runs filters adjusts it, none of them does.
+pub const HELD_BYTES: Family = Family::gauge("sluice_held_bytes", &[]);
+
+impl Family {
+    /// Counters of this name.
+    #[must_use]
+    pub const fn counter(name: &'static str, labels: &'static [Label]) -> Self {
+        Self { name, kind: Kind::Counter, labels }
+    }
+
+    /// Gauges of this name.
+    #[must_use]
+    pub const fn gauge(name: &'static str, labels: &'static [Label]) -> Self {
+        Self { name, kind: Kind::Gauge, labels }
+    }
+
+    /// Histograms of this name.
+    #[must_use]
+    pub const fn histogram(name: &'static str, labels: &'static [Label]) -> Self {
+        Self { name, kind: Kind::Histogram, labels }
+    }
+
+    /// Whether a series of this kind is one of the family: no other labels, none twice, in this order.
+    #[must_use]
+    pub fn holds(&self, kind: Kind, series: &str) -> bool {
+        let (name, mut labels) = parse(series);
+        let mut declared = self.labels.iter();
+        let is_declared = |(label, _): (&str, &str)| declared.any(|declared| declared.name() == label);
+        (name, kind) == (self.name, self.kind) && labels.all(is_declared)
+    }
+}
+
 /// The name of the series of `metric` with these labels. An empty value leaves its label out; what would end a
 /// value, and control characters, become `_`; longer values than 128 bytes are cut.
 #[must_use]
@@ -96,6 +150,14 @@ pub fn add(series: &mut String, label: Label, value: &str) {
     series.extend(value.chars().map(|char| if char == ';' || char.is_control() { '_' } else { char }));
 }
 
+/// Takes a [`series`] apart again: its metric, and the names of its labels with their values, in order.
+#[must_use]
+pub fn parse(series: &str) -> (&str, impl Iterator<Item = (&str, &str)>) {
+    let mut parts = series.split(';');
+    let metric = parts.next().unwrap_or_default();
+    (metric, parts.map(|label| label.split_once('=').unwrap_or((label, ""))))
+}
+
 /// A word that somebody outside chose, as the value of a label: at most 32 characters, lower case letters, digits, `-` and
 /// `_`; `none` where it is empty. Whoever counts by it bounds how many there are.
 #[must_use]
@@ -115,30 +177,4 @@ pub fn tags() -> impl Iterator<Item = (&'static str, String)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels_stand_in_the_name() {
-        let labels = [(Label::Consumer, "mobile app"), (Label::Limit, ""), (Label::Model, "gpt-4.1;x=y\n")];
-        assert_eq!(
-            series("a_total", &labels),
-            "a_total;consumer=mobile app;gen_ai_request_model=gpt-4.1_x=y_"
-        );
-    }
-
-    #[test]
-    fn a_long_value_is_cut_between_characters() {
-        let name = series("a", &[(Label::Check, &"é".repeat(100))]);
-        assert_eq!(name, format!("a;check={}", "é".repeat(64)));
-    }
-
-    #[test]
-    fn each_label_has_a_name_of_its_own_that_no_other_ends_with() {
-        for label in Label::ALL {
-            let same = Label::ALL.iter().filter(|other| other.name() == label.name());
-            assert_eq!(same.count(), 1, "{label:?}");
-            assert!(label.name().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{label:?}");
-        }
-    }
-}
+mod tests;

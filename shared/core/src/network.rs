@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 
 use crate::config::Env;
 use crate::filter::Host;
+use crate::metric::Family;
 
 /// Which way bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,8 @@ impl Onward {
 pub trait NetworkFilter: Sized + 'static {
     /// Plugin name as in the Envoy configuration; prefixes its log lines.
     const NAME: &'static str;
+    /// Every family of metrics that it may count by.
+    const METRICS: &'static [Family] = &[];
 
     /// Configuration as written.
     type Raw: DeserializeOwned;

@@ -11,7 +11,7 @@ mod reply;
 mod token;
 mod unavailable;
 
-pub use self::call::{Call, Options, Outcome, Redis};
+pub use self::call::{BREAKER_OPENED, CALL_MS, CALLS, Call, FAILURES, Options, Outcome, Redis};
 pub use self::command::{Command, Script};
 pub use self::frames::{DecodeError, Frames, Progress, command_names};
 pub use self::reply::{RedisError, Reply, decode};

@@ -1,11 +1,15 @@
 //! An in-memory [`Host`] that keeps state rather than a script of calls.
 
+mod declared;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
+pub use self::declared::declare;
 use crate::filter::{
     Callout, CalloutError, CalloutId, Conflict, Headers, Host, Level, Shared, Side, StreamId,
 };
+use crate::metric::Kind;
 
 /// Holds what a filter sees and what it did. Set the fields, run the filter, look at the fields.
 #[derive(Debug, Default)]
@@ -217,14 +221,17 @@ impl Host for FakeHost {
         Ok(())
     }
     fn count(&mut self, name: &str, by: u64) {
+        declared::note(Kind::Counter, name);
         let counter = self.counters.entry(name.to_owned()).or_default();
         *counter = counter.saturating_add(by);
     }
     fn adjust(&mut self, name: &str, by: i64) {
+        declared::note(Kind::Gauge, name);
         let gauge = self.gauges.entry(name.to_owned()).or_default();
         *gauge = gauge.saturating_add(by);
     }
     fn observe(&mut self, name: &str, value: u64) {
+        declared::note(Kind::Histogram, name);
         self.histograms.entry(name.to_owned()).or_default().push(value);
     }
     fn log(&mut self, level: Level, message: &str) {

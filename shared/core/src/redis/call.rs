@@ -8,7 +8,19 @@ use super::reply::{RedisError, Reply, decode};
 use super::unavailable::Unavailable;
 use crate::breaker::{Breaker, Ticket};
 use crate::filter::{Callout, CalloutError, CalloutId, CalloutReply, Host};
-use crate::metric::{Label, series};
+use crate::metric::{Family, Label, series};
+
+/// Calls, those that the breaker held back among them.
+pub const CALLS: Family = Family::counter("redis_calls_total", &[]);
+
+/// Calls and commands that failed, by [`Unavailable::kind`] and [`RedisError::kind`].
+pub const FAILURES: Family = Family::counter("redis_failures_total", &[Label::Kind]);
+
+/// Times that a worker's breaker opened.
+pub const BREAKER_OPENED: Family = Family::counter("redis_breaker_opened_total", &[]);
+
+/// How long answered calls took, in milliseconds.
+pub const CALL_MS: Family = Family::histogram("redis_call_ms", &[]);
 
 /// Deadline of a call nobody waits for, in milliseconds, unless the other one is longer: a slow Redis still gets
 /// what it must know.
@@ -103,7 +115,7 @@ impl Redis {
         detached: bool,
     ) -> Result<Call, Unavailable> {
         let sent_ms = host.now_ms();
-        host.count("redis_calls_total", 1);
+        host.count(CALLS.name, 1);
         let Some(ticket) = self.breaker.borrow_mut().admit(sent_ms) else {
             return Err(failed(host, Unavailable::BreakerOpen));
         };
@@ -130,13 +142,13 @@ impl Redis {
     fn report(&self, host: &mut dyn Host, ticket: Ticket, good: bool) {
         let opened = self.breaker.borrow_mut().report(ticket, good, host.now_ms());
         if opened {
-            host.count("redis_breaker_opened_total", 1);
+            host.count(BREAKER_OPENED.name, 1);
         }
     }
 }
 
 fn failed(host: &mut dyn Host, why: Unavailable) -> Unavailable {
-    host.count(&series("redis_failures_total", &[(Label::Kind, why.kind())]), 1);
+    host.count(&series(FAILURES.name, &[(Label::Kind, why.kind())]), 1);
     why
 }
 
@@ -161,12 +173,12 @@ impl Call {
             return self.again(redis, host);
         }
         let ms = host.now_ms().saturating_sub(self.sent_ms);
-        host.observe("redis_call_ms", ms);
+        host.observe(CALL_MS.name, ms);
         if let Some(why) = self.outage() {
             return self.failed(redis, host, why);
         }
         for error in self.answers.iter().flatten().filter_map(|answer| answer.as_ref().err()) {
-            host.count(&series("redis_failures_total", &[(Label::Kind, error.kind())]), 1);
+            host.count(&series(FAILURES.name, &[(Label::Kind, error.kind())]), 1);
         }
         // Slow is as bad as down for whoever waits, even where this call had more time.
         redis.report(host, self.ticket, ms <= redis.options.timeout_ms.into());

@@ -44,6 +44,11 @@ fn last(host: &FakeHost) -> String {
 }
 
 #[test]
+fn every_series_is_declared() {
+    crate::testing::declare(&[CALLS, FAILURES, BREAKER_OPENED, CALL_MS]);
+}
+
+#[test]
 fn a_digest_is_what_redis_computes() {
     // `SCRIPT LOAD "return 5"`
     assert_eq!(Script::new("return 5").sha1(), "4ca238f611c9d0ae4e9a75a5dbac22aedc379801");

@@ -97,8 +97,12 @@ impl Host for Worker {
         Err(CalloutError::NotSent)
     }
     fn wake_detached_after(&mut self, _: u64) {}
-    fn observe(&mut self, _: &str, _: u64) {}
-    fn adjust(&mut self, _: &str, _: i64) {}
+    fn observe(&mut self, series: &str, value: u64) {
+        self.own.observe(series, value);
+    }
+    fn adjust(&mut self, series: &str, by: i64) {
+        self.own.adjust(series, by);
+    }
     fn log(&mut self, _: Level, _: &str) {}
 }
 

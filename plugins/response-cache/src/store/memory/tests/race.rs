@@ -47,9 +47,15 @@ impl Host for Raced<'_> {
         }
         self.host.borrow_mut().set_shared(key, value, version)
     }
-    fn count(&mut self, _: &str, _: u64) {}
-    fn observe(&mut self, _: &str, _: u64) {}
-    fn adjust(&mut self, _: &str, _: i64) {}
+    fn count(&mut self, series: &str, by: u64) {
+        self.host.get_mut().count(series, by);
+    }
+    fn observe(&mut self, series: &str, value: u64) {
+        self.host.get_mut().observe(series, value);
+    }
+    fn adjust(&mut self, series: &str, by: i64) {
+        self.host.get_mut().adjust(series, by);
+    }
     fn log(&mut self, _: Level, _: &str) {}
 }
 
