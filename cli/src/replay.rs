@@ -40,18 +40,39 @@ pub fn replay(
     examples: usize,
     options: &CheckOptions<'_>,
 ) -> Result<Report, String> {
-    let unreadable = |error: std::io::Error| format!("{}: {error}", path.display());
-    let mut log = log::Log::open(path).map_err(unreadable)?;
-    let policies = policy::Policies::new(gateway, options)?;
-    let callers = callers::Callers::new(&policies.callers);
-    let mut unseen: BTreeSet<&str> = policies.headers();
-    let mut replay = run::Replay::new(&policies, &callers, examples);
-    let read = log.each(|entry| {
-        unseen.retain(|name| !entry.record.headers.contains_key(*name));
-        replay.begin(entry);
-    });
-    read.map_err(unreadable)?;
-    let report = replay.finish().finish(log.skipped);
-    let unseen_headers = unseen.into_iter().map(str::to_owned).collect();
-    Ok(Report { unseen_headers, has_checks: gateway.guard.is_some(), ..report })
+    Replayer::new(gateway, options)?.replay(path, examples)
+}
+
+/// A configuration under which logs are replayed, one after another, each by itself.
+pub struct Replayer<'a>(policy::Policies<'a>);
+
+impl<'a> Replayer<'a> {
+    /// The policies of `gateway`.
+    ///
+    /// # Errors
+    /// A plugin refuses what was rendered for it, which is a fault of this program.
+    pub fn new(gateway: &'a Gateway, options: &CheckOptions<'_>) -> Result<Self, String> {
+        policy::Policies::new(gateway, options).map(Self)
+    }
+
+    /// Replays the access log at `path`, as [`replay()`] does.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn replay(&self, path: &Path, examples: usize) -> Result<Report, String> {
+        let Self(policies) = self;
+        let unreadable = |error: std::io::Error| format!("{}: {error}", path.display());
+        let mut log = log::Log::open(path).map_err(unreadable)?;
+        let callers = callers::Callers::new(&policies.callers);
+        let mut unseen: BTreeSet<&str> = policies.headers();
+        let mut replay = run::Replay::new(policies, &callers, examples);
+        let read = log.each(|entry| {
+            unseen.retain(|name| !entry.record.headers.contains_key(*name));
+            replay.begin(entry);
+        });
+        read.map_err(unreadable)?;
+        let report = replay.finish().finish(log.skipped);
+        let unseen_headers = unseen.into_iter().map(str::to_owned).collect();
+        Ok(Report { unseen_headers, has_checks: policies.gateway.guard.is_some(), ..report })
+    }
 }

@@ -4,8 +4,8 @@ use std::cell::LazyCell;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
-use sluice::gateway::{CheckOptions, Gateway};
-use sluice::replay::replay;
+use sluice::gateway::CheckOptions;
+use sluice::replay::Replayer;
 use sluice::top::snapshot::{By, Snapshot};
 use tempfile::NamedTempFile;
 
@@ -21,14 +21,15 @@ cache: {}
 ";
 
 thread_local! {
-    static KNOWN: LazyCell<Gateway> = const { LazyCell::new(gateway) };
+    static KNOWN: LazyCell<Replayer<'static>> = const { LazyCell::new(known) };
     static FILE: LazyCell<NamedTempFile> = const { LazyCell::new(|| NamedTempFile::new().unwrap()) };
 }
 
-fn gateway() -> Gateway {
+fn known() -> Replayer<'static> {
     let options = CheckOptions { env: &|_| None };
     let loaded = sluice::check::check(Path::new("gateway.yaml"), GATEWAY.as_bytes(), &options);
-    loaded.gateway.unwrap_or_else(|| panic!("{}", loaded.report))
+    let gateway = loaded.gateway.unwrap_or_else(|| panic!("{}", loaded.report));
+    Replayer::new(Box::leak(Box::new(gateway)), &options).unwrap()
 }
 
 fn log(lines: &[u8]) {
@@ -37,8 +38,7 @@ fn log(lines: &[u8]) {
         to.set_len(0).unwrap();
         to.seek(SeekFrom::Start(0)).unwrap();
         to.write_all(lines).unwrap();
-        let replayed = KNOWN.with(|known| replay(known, file.path(), 2, &CheckOptions { env: &|_| None }));
-        let report = replayed.unwrap();
+        let report = KNOWN.with(|known| known.replay(file.path(), 2)).unwrap();
         let lines = lines.split_inclusive(|byte| *byte == b'\n').count();
         let skipped: u64 = report.skipped.iter().map(|skipped| skipped.count).sum();
         assert!(skipped <= u64::try_from(lines).unwrap());
