@@ -100,10 +100,13 @@ pub enum Filters {
     Together,
     /// Each in a filter of its own.
     Separate,
+    /// Those of a stage in one filter of Envoy, as code of the machine's own instead of Wasm.
+    Native,
 }
 
 impl Filters {
-    const NAMES: [(&str, Self); 2] = [("together", Self::Together), ("separate", Self::Separate)];
+    const NAMES: [(&str, Self); 3] =
+        [("together", Self::Together), ("separate", Self::Separate), ("native", Self::Native)];
 }
 
 /// Reads `filters`.

@@ -4,8 +4,9 @@ use response_cache::ResponseCache;
 use serde_json::{Value, json};
 use sluice_core::filter::Filter as _;
 
-use super::filters::{Plugin, Stage, filter};
-use super::{Rendering, millis, redis};
+use super::filters::{Plugin, Stage};
+use super::form::Form;
+use super::{millis, redis};
 use crate::gateway::Gateway;
 
 /// Name of the operators' listener.
@@ -42,7 +43,7 @@ pub(super) fn operator(gateway: &Gateway) -> Option<Plugin> {
 
 /// The listener for operators: on this machine alone, on a port that the system chooses and Envoy's admin interface
 /// tells.
-pub(super) fn listener(plugin: &Plugin, rendering: &Rendering<'_>, environment: &[String]) -> Value {
+pub(super) fn listener(plugin: &Plugin, form: &Form<'_>) -> Value {
     json!({
         "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
         "name": OPERATOR,
@@ -63,7 +64,7 @@ pub(super) fn listener(plugin: &Plugin, rendering: &Rendering<'_>, environment: 
                     }],
                 },
                 "http_filters": [
-                    {"name": plugin.name, "typed_config": filter(plugin, rendering, environment)},
+                    {"name": plugin.name, "typed_config": form.http(plugin)},
                     {
                         "name": "envoy.filters.http.router",
                         "typed_config": {

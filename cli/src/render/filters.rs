@@ -1,4 +1,4 @@
-//! Filters: what each plugin's own JSON says, and how Envoy loads it.
+//! Filters: what each plugin's own JSON says.
 
 use ai_log::AiLog;
 use consumer_auth::ConsumerAuth;
@@ -10,19 +10,13 @@ use provider_adapter::ProviderAdapter;
 use response_cache::ResponseCache;
 use serde_json::{Map, Value, json};
 use sluice_core::config::SecretSource;
-use sluice_core::context;
 use sluice_core::filter::Filter;
 use token_limit::TokenLimit;
 
 use super::clusters::{Cluster, label};
 use super::when::when;
-use super::{Rendering, cache, consumers, guard, limits, millis, record, text};
-use crate::gateway::{Filters, Gateway, HoldUntil, Key, Provider, Rotation, Rule, Sticky};
-
-/// The type of a plugin in the chain.
-pub(super) const WASM_FILTER: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
-/// A filter that does nothing when nothing is configured.
-pub(super) const NO_FILTER: &str = "type.googleapis.com/envoy.extensions.filters.http.set_metadata.v3.Config";
+use super::{cache, consumers, guard, limits, millis, record};
+use crate::gateway::{Gateway, HoldUntil, Key, Provider, Rotation, Rule, Sticky};
 
 /// A filter's place in the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,51 +44,6 @@ pub struct Plugin {
 
 /// Plugins that are there only where the gateway has a use for them; their places in the chain are always kept.
 pub(super) const OPTIONAL: [&str; 3] = [TokenLimit::NAME, ContentGuard::NAME, ResponseCache::NAME];
-
-/// Names of the filters of Envoy that hold a whole stage.
-const CHAINS: [(&str, Stage); 2] = [("gateway", Stage::Gateway), ("provider", Stage::Provider)];
-
-/// Names and stages of the filters that Envoy loads for `plugins`.
-pub(super) fn places(plugins: &[Plugin], how: Filters) -> Vec<(&'static str, Stage)> {
-    match how {
-        Filters::Together => CHAINS.to_vec(),
-        Filters::Separate => plugins.iter().map(|plugin| (plugin.name, plugin.stage)).collect(),
-    }
-}
-
-/// The filters that Envoy loads for `plugins`. In a chain, a plugin that the gateway has no use for has no place; facts
-/// are published as far as `read`, the rest of the rendering, reads them.
-pub(super) fn loaded(plugins: &[Plugin], how: Filters, read: &str) -> Vec<Plugin> {
-    if how == Filters::Separate {
-        return plugins.to_vec();
-    }
-    let publish: Vec<&str> = context::ALL
-        .iter()
-        .map(|fact| fact.0)
-        .filter(|name| read.contains(&format!("wasm.{name}")))
-        .collect();
-    let chain = |(name, stage)| {
-        let of_stage =
-            || plugins.iter().filter(move |plugin| plugin.stage == stage && !plugin.config.is_null());
-        let filters: Vec<Value> =
-            of_stage().map(|plugin| json!({"name": plugin.name, "config": plugin.config})).collect();
-        let mut config = json!({"filters": filters, "publish": publish});
-        if let (Stage::Provider, Value::Object(config)) = (stage, &mut config) {
-            config.insert("joins".into(), true.into());
-        }
-        Plugin { name, stage, config, secret: of_stage().any(|plugin| plugin.secret) }
-    };
-    CHAINS.into_iter().map(chain).collect()
-}
-
-/// Which of the module's filters a plugin is.
-fn root_id(plugin: &Plugin) -> &'static str {
-    if CHAINS.iter().any(|(name, _)| *name == plugin.name) {
-        sluice_core::chain::ROOT_ID
-    } else {
-        plugin.name
-    }
-}
 
 /// The plugins in the order that requests pass them. `clusters` names the cluster of each target of each rule,
 /// `services` are those of the guard.
@@ -142,44 +91,6 @@ pub(super) fn environment(gateway: &Gateway) -> Vec<String> {
     names.sort();
     names.dedup();
     names
-}
-
-/// The filter as Envoy loads it.
-pub(super) fn filter(plugin: &Plugin, rendering: &Rendering<'_>, environment: &[String]) -> Value {
-    if plugin.config.is_null() {
-        return json!({"@type": NO_FILTER, "#": "Keeps a place in the chain, so that the filter can be added under open connections."});
-    }
-    let mut config = plugin_config(plugin, rendering, environment);
-    if let Value::Object(config) = &mut config {
-        config.insert(
-            "#1".into(),
-            "Hold the headers, but go on reading the body: what it says decides where they go.".into(),
-        );
-        config.insert("allow_on_headers_stop_iteration".into(), true.into());
-    }
-    json!({"@type": WASM_FILTER, "config": config})
-}
-
-/// How Envoy loads a plugin. All share one `vm_id`, so one VM per worker.
-pub(super) fn plugin_config(plugin: &Plugin, rendering: &Rendering<'_>, environment: &[String]) -> Value {
-    let mut vm = json!({
-        "vm_id": "sluice",
-        "runtime": "envoy.wasm.runtime.v8",
-        "code": {"local": {"filename": rendering.module}},
-    });
-    if let (false, Value::Object(vm)) = (environment.is_empty(), &mut vm) {
-        vm.insert("environment_variables".into(), json!({"host_env_keys": environment}));
-    }
-    let config = text::json(&plugin.config);
-    json!({
-        "name": plugin.name,
-        "root_id": root_id(plugin),
-        "#": "A trap costs its own request a 503; the next is served by a new VM.",
-        "failure_policy": "FAIL_RELOAD",
-        "reload_config": {"backoff": {"base_interval": "0.1s"}},
-        "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": config + "\n"},
-        "vm_config": vm,
-    })
 }
 
 fn model_router(gateway: &Gateway, clusters: &[Vec<String>]) -> Value {

@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 use sluice_core::openai::error::{Code, ERROR_HEADER};
 
-use super::filters::{NO_FILTER, OPTIONAL, Stage, WASM_FILTER};
+use super::filters::Stage;
+use super::form::type_urls;
 use super::{Rendering, routes, seconds, tracing};
-use crate::gateway::Gateway;
+use crate::gateway::{Filters, Gateway};
 
 /// What Envoy buffers beyond the largest body, in bytes: the filters answer 413 first, in OpenAI's shape.
 const HEADROOM: u64 = 1 << 20;
@@ -76,8 +77,8 @@ fn connection_manager(
     filters: &[(&'static str, Stage)],
     rendering: &Rendering<'_>,
 ) -> Value {
-    let mut of_gateway = discovered(filters, Stage::Gateway, rendering);
-    of_gateway.push(router(filters, rendering));
+    let mut of_gateway = discovered(filters, Stage::Gateway, gateway.filters, rendering);
+    of_gateway.push(router(gateway, filters, rendering));
     let mut manager = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "gateway",
@@ -108,8 +109,8 @@ fn connection_manager(
     manager
 }
 
-fn router(filters: &[(&'static str, Stage)], rendering: &Rendering<'_>) -> Value {
-    let mut upstream = discovered(filters, Stage::Provider, rendering);
+fn router(gateway: &Gateway, filters: &[(&'static str, Stage)], rendering: &Rendering<'_>) -> Value {
+    let mut upstream = discovered(filters, Stage::Provider, gateway.filters, rendering);
     upstream.push(json!({
         "name": "envoy.filters.http.upstream_codec",
         "typed_config": {
@@ -128,7 +129,12 @@ fn router(filters: &[(&'static str, Stage)], rendering: &Rendering<'_>) -> Value
 }
 
 /// The filters of a stage, each read from a file that can change while Envoy runs.
-fn discovered(filters: &[(&'static str, Stage)], stage: Stage, rendering: &Rendering<'_>) -> Vec<Value> {
+fn discovered(
+    filters: &[(&'static str, Stage)],
+    stage: Stage,
+    how: Filters,
+    rendering: &Rendering<'_>,
+) -> Vec<Value> {
     let of_stage = filters.iter().filter(|(_, of)| *of == stage);
     of_stage
         .map(|(name, _)| {
@@ -136,16 +142,11 @@ fn discovered(filters: &[(&'static str, Stage)], stage: Stage, rendering: &Rende
                 "name": name,
                 "config_discovery": {
                     "config_source": source(rendering, &format!("filters/{name}.yaml")),
-                    "type_urls": type_urls(name),
+                    "type_urls": type_urls(name, how),
                 },
             })
         })
         .collect()
-}
-
-/// What a place in the chain may hold.
-fn type_urls(name: &str) -> Vec<&'static str> {
-    if OPTIONAL.contains(&name) { vec![WASM_FILTER, NO_FILTER] } else { vec![WASM_FILTER] }
 }
 
 /// A file that Envoy reads again whenever another is moved into its place.

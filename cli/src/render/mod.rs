@@ -16,6 +16,7 @@ mod clusters;
 mod consumers;
 mod files;
 mod filters;
+mod form;
 mod guard;
 mod limits;
 mod listener;
@@ -41,6 +42,7 @@ pub use filters::{Plugin, Stage};
 pub use redis::Bridge;
 
 use crate::gateway::{Filters, Gateway, Hop};
+use form::Form;
 
 /// Client connections that Envoy holds at the same time.
 const MAX_CONNECTIONS: u32 = 50_000;
@@ -53,7 +55,7 @@ const RELEASED_BYTES: u64 = 100 << 20;
 pub struct Rendering<'a> {
     /// Where the files will lie; absolute.
     pub directory: &'a Path,
-    /// The module that holds every plugin; absolute.
+    /// The module that holds every plugin, in the form that the gateway wants; absolute.
     pub module: &'a Path,
     /// PEM file with the system's root certificates.
     pub roots: &'a Path,
@@ -106,7 +108,7 @@ pub fn render(gateway: &Gateway, rendering: &Rendering<'_>) -> Rendered {
     clusters.dedup_by(|a, b| a.name == b.name);
     Rendered {
         bootstrap: bootstrap(gateway, rendering),
-        listener: listener::listener(gateway, &filters::places(&plugins, gateway.filters), rendering),
+        listener: listener::listener(gateway, &form::places(&plugins, gateway.filters), rendering),
         listener_is_secret: tracing::has_secrets_in_it(gateway),
         bridge: redis::bridge(gateway),
         operator: cache::operator(gateway),
@@ -146,9 +148,9 @@ impl Rendered {
     /// `listeners.yaml`.
     #[must_use]
     pub fn listener_file(&self, rendering: &Rendering<'_>) -> File {
-        let bridge = self.bridge.as_ref().map(|bridge| bridge.listener(rendering, &self.environment));
+        let bridge = self.bridge.as_ref().map(|bridge| bridge.listener(&self.form(rendering)));
         let operator = self.operator.as_ref();
-        let operator = operator.map(|plugin| cache::listener(plugin, rendering, &self.environment));
+        let operator = operator.map(|plugin| cache::listener(plugin, &self.form(rendering)));
         let inner = bridge.into_iter().chain(operator);
         let listeners: Vec<Value> = inner.chain([self.listener.clone()]).collect();
         File::discovery("listeners.yaml", &listeners, self.listener_is_secret)
@@ -163,7 +165,7 @@ impl Rendered {
     /// The filters that Envoy loads.
     #[must_use]
     pub fn filters(&self) -> Vec<Plugin> {
-        filters::loaded(&self.plugins, self.how, &self.listener.to_string())
+        form::loaded(&self.plugins, self.how, &self.listener.to_string())
     }
 
     /// `filters/<filter>.yaml`.
@@ -172,9 +174,13 @@ impl Rendered {
         let resource = json!({
             "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
             "name": filter.name,
-            "typed_config": filters::filter(filter, rendering, &self.environment),
+            "typed_config": self.form(rendering).http(filter),
         });
         File::discovery(&format!("filters/{}.yaml", filter.name), &[resource], filter.secret)
+    }
+
+    fn form<'a>(&'a self, rendering: &Rendering<'a>) -> Form<'a> {
+        Form { how: self.how, module: rendering.module, environment: &self.environment }
     }
 }
 
@@ -193,7 +199,7 @@ fn bootstrap(gateway: &Gateway, rendering: &Rendering<'_>) -> Value {
                 "max_active_downstream_connections": MAX_CONNECTIONS,
             },
         }]},
-        "#2": "Gives back what V8's compiler took to start the filters: 20 MB of 156 in all.",
+        "#2": released(gateway.filters),
         "memory_allocator_manager": {"bytes_to_release": RELEASED_BYTES, "memory_release_interval": "1s"},
         "#3": "Costs nothing, and lets `redis` be added while Envoy runs.",
         "bootstrap_extensions": [{
@@ -205,12 +211,29 @@ fn bootstrap(gateway: &Gateway, rendering: &Rendering<'_>) -> Value {
         "#4": "Labels stand in the names of the filters' metrics.",
         "stats_config": stats::config(),
         "#5": "Spans go in batches, where there is tracing.",
-        "layered_runtime": tracing::runtime(),
+        "layered_runtime": runtime(gateway.filters),
         "dynamic_resources": {
             "cds_config": listener::source(rendering, "clusters.yaml"),
             "lds_config": listener::source(rendering, "listeners.yaml"),
         },
     })
+}
+
+/// Why free memory is given back.
+const fn released(how: Filters) -> &'static str {
+    match how {
+        Filters::Together | Filters::Separate => {
+            "Gives back what V8's compiler took to start the filters: 20 MB of 156 in all."
+        }
+        Filters::Native => "Gives back what is free: it costs requests nothing.",
+    }
+}
+
+/// `layered_runtime` of the bootstrap.
+fn runtime(how: Filters) -> Value {
+    let mut settings = tracing::settings();
+    settings.extend(form::settings(how));
+    json!({"layers": [{"name": "sluice", "static_layer": settings}, {"name": "admin", "admin_layer": {}}]})
 }
 
 /// A duration as Envoy writes it.

@@ -7,7 +7,8 @@ use sluice_core::config::SecretSource;
 use sluice_core::network::NetworkFilter as _;
 
 use super::clusters::{Cluster, tls_context};
-use super::filters::{Plugin, Stage, plugin_config};
+use super::filters::{Plugin, Stage};
+use super::form::Form;
 use super::{Rendering, seconds};
 use crate::gateway::{Gateway, Host, Redis, Secret};
 
@@ -56,20 +57,14 @@ fn max_bytes(gateway: &Gateway) -> u64 {
 
 impl Bridge {
     /// The listener as Envoy reads it.
-    pub(super) fn listener(&self, rendering: &Rendering<'_>, environment: &[String]) -> Value {
+    pub(super) fn listener(&self, form: &Form<'_>) -> Value {
         json!({
             "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
             "name": CLUSTER,
             "#": "Takes no connections from outside: only the filters' callouts, by way of the cluster of this name.",
             "internal_listener": {},
             "filter_chains": [{"filters": [
-                {
-                    "name": self.plugin.name,
-                    "typed_config": {
-                        "@type": "type.googleapis.com/envoy.extensions.filters.network.wasm.v3.Wasm",
-                        "config": plugin_config(&self.plugin, rendering, environment),
-                    },
-                },
+                {"name": self.plugin.name, "typed_config": form.network(&self.plugin)},
                 {
                     "name": "envoy.filters.network.redis_proxy",
                     "typed_config": {
@@ -104,7 +99,7 @@ fn inner() -> Value {
         "name": CLUSTER,
         "type": "STATIC",
         "connect_timeout": "0.25s",
-        "#": "A trap leaves connections behind that lead to a filter without a VM. Each would cost a call that fails; soon they are gone.",
+        "#": "A filter that starts anew leaves connections behind that lead nowhere. Each would cost a call that fails; soon they are gone.",
         "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
             "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
             "common_http_protocol_options": {"idle_timeout": "1s"},

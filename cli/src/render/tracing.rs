@@ -7,7 +7,7 @@
 //!
 //! Names: <https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/>
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sluice_core::config::SecretSource;
 use sluice_core::context::{self, Fact};
 
@@ -182,14 +182,11 @@ pub(super) fn has_secrets_in_it(gateway: &Gateway) -> bool {
     })
 }
 
-/// `layered_runtime` of the bootstrap: spans go in batches. The same without tracing, which can so be added while
-/// Envoy runs.
-pub(super) fn runtime() -> Value {
-    json!({"layers": [
-        {"name": "sluice", "static_layer": {
-            "tracing.opentelemetry.min_flush_spans": BATCH,
-            "tracing.opentelemetry.flush_interval_ms": FLUSH_MS,
-        }},
-        {"name": "admin", "admin_layer": {}},
-    ]})
+/// Settings of Envoy's runtime: spans go in batches. The same without tracing, which can so be added while Envoy
+/// runs.
+pub(super) fn settings() -> Map<String, Value> {
+    [("tracing.opentelemetry.min_flush_spans", BATCH), ("tracing.opentelemetry.flush_interval_ms", FLUSH_MS)]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .collect()
 }

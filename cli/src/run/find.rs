@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
-use crate::gateway::{Gateway, Guard, Scheme};
+use crate::gateway::{Filters, Gateway, Guard, Scheme};
 
 /// Where distributions keep their root certificates, most common first.
 const ROOTS: [&str; 5] = [
@@ -38,19 +38,37 @@ fn in_venv(venv: &Path) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// The module with every plugin: `sluice.wasm` in `SLUICE_DIST`, else in the `dist` of the checkout.
+/// The module with every plugin: `sluice.wasm`, or `libsluice.so` where they are native, in `SLUICE_DIST`, else in the
+/// `dist` of the checkout.
 ///
 /// # Errors
-/// Where it was looked for.
-pub fn module() -> Result<PathBuf, String> {
+/// Where it was looked for; or this is no machine that it is made for.
+pub fn module(how: Filters) -> Result<PathBuf, String> {
+    let (name, script) = match how {
+        Filters::Together | Filters::Separate => ("sluice.wasm", "scripts/build-wasm"),
+        Filters::Native => {
+            native(std::env::consts::OS, std::env::consts::ARCH)?;
+            ("libsluice.so", "scripts/build-native")
+        }
+    };
     let dirs: Vec<PathBuf> = match std::env::var_os("SLUICE_DIST").filter(|dir| !dir.is_empty()) {
         Some(dir) => vec![PathBuf::from(dir)],
         None => around().map(|dir| dir.join("dist")).collect(),
     };
-    let found = dirs.iter().map(|dir| dir.join("sluice.wasm")).find(|path| path.is_file());
-    let path =
-        found.ok_or("no dist/sluice.wasm found; run scripts/build-wasm, or set SLUICE_DIST to its folder")?;
+    let found = dirs.iter().map(|dir| dir.join(name)).find(|path| path.is_file());
+    let path = found
+        .ok_or_else(|| format!("no dist/{name} found; run {script}, or set SLUICE_DIST to its folder"))?;
     std::path::absolute(path).map_err(|error| error.to_string())
+}
+
+/// Whether native filters run on the system `os` and the processor `arch`, as Rust names them.
+fn native(os: &str, arch: &str) -> Result<(), String> {
+    if os == "linux" && matches!(arch, "x86_64" | "aarch64") {
+        return Ok(());
+    }
+    Err(format!(
+        "filters: native runs on Linux on x86_64 and aarch64, and this is {os} on {arch}; write `filters: together`"
+    ))
 }
 
 /// The working directory and the command's own, with all that they lie in.

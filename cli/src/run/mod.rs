@@ -84,7 +84,7 @@ fn serve(options: &Options) -> Result<(), Failure> {
         tempfile::Builder::new().prefix("sluice-").tempdir().map_err(|error| error.to_string())?;
     let access_log = options.access_log.as_ref().map(std::path::absolute).transpose();
     let access_log = access_log.map_err(|error| error.to_string())?;
-    let (module, roots) = (module()?, roots(&gateway)?);
+    let (module, roots) = (module(gateway.filters)?, roots(&gateway)?);
     let rendering = Rendering {
         directory: directory.path(),
         module: &module,
