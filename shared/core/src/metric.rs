@@ -151,7 +151,6 @@ pub fn add(series: &mut String, label: Label, value: &str) {
 }
 
 /// Takes a [`series`] apart again: its metric, and the names of its labels with their values, in order.
-#[must_use]
 pub fn parse(series: &str) -> (&str, impl Iterator<Item = (&str, &str)>) {
     let mut parts = series.split(';');
     let metric = parts.next().unwrap_or_default();
