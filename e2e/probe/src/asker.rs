@@ -12,8 +12,9 @@ use std::rc::Rc;
 use serde::Deserialize;
 use sluice_core::config::Env;
 use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter, Host, Next, Side};
+use sluice_core::metric::Family;
 use sluice_core::openai::error::{Code, LocalReply};
-use sluice_core::redis::{Call, Command, Options, Outcome, Redis, Script};
+use sluice_core::redis::{self, Call, Command, Options, Outcome, Redis, Script};
 
 /// Where Redis is.
 #[derive(Debug, Default, Deserialize)]
@@ -54,6 +55,8 @@ pub struct Asker {
 
 impl Filter for Asker {
     const NAME: &'static str = "asker";
+    const METRICS: &'static [Family] =
+        &[redis::CALLS, redis::FAILURES, redis::BREAKER_OPENED, redis::CALL_MS];
 
     type Raw = Config;
     type Config = Redis;

@@ -20,6 +20,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use sluice_core::config::Env;
 use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter, Host, Next, Side};
+use sluice_core::metric::Family;
 
 use crate::record::Record;
 use crate::script::{Script, When};
@@ -47,6 +48,7 @@ pub struct Probe<const TWIN: bool> {
 
 impl<const TWIN: bool> Filter for Probe<TWIN> {
     const NAME: &'static str = if TWIN { "twin" } else { "probe" };
+    const METRICS: &'static [Family] = script::METRICS;
 
     type Raw = Config;
     type Config = Config;
@@ -104,8 +106,12 @@ impl<const TWIN: bool> Filter for Probe<TWIN> {
         _: CalloutId,
         reply: Result<CalloutReply, CalloutError>,
     ) {
-        let end = reply.map_or("unanswered".to_owned(), |reply| reply.status.to_string());
-        host.count(&format!("detached_{end}"), 1);
+        let end = match reply {
+            Ok(reply) if reply.status == 200 => "detached_200",
+            Ok(_) => "detached_other",
+            Err(_) => "detached_unanswered",
+        };
+        host.count(end, 1);
     }
 
     fn on_detached_wake(_: &Rc<Config>, host: &mut dyn Host) {
