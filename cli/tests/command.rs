@@ -174,6 +174,27 @@ fn no_rendered_file_holds_a_key_of_a_consumer() {
     assert!(text.contains("host_env_keys"), "{text}");
 }
 
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[test]
+fn native_filters_come_from_where_the_others_do() {
+    let native = format!("{GOOD}filters: native\n");
+    let directory = directory(&[("gateway.yaml", &native), ("a.key", "sk-canary"), ("sluice.wasm", "")]);
+    let render = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+        command.args(["render", "-o", "out"]).current_dir(directory.path());
+        said(&command.env("SLUICE_DIST", directory.path()).output().unwrap())
+    };
+    let (status, _, err) = render();
+    assert_eq!(status, 1);
+    let want =
+        "sluice: no dist/libsluice.so found; run scripts/build-native, or set SLUICE_DIST to its folder\n";
+    assert!(err.ends_with(want), "{err}");
+    std::fs::write(directory.path().join("libsluice.so"), "").unwrap();
+    assert_eq!(render().0, 0);
+    let text = std::fs::read_to_string(directory.path().join("out/filters/gateway.yaml")).unwrap();
+    assert!(text.contains("libsluice.so}") && !text.contains("sluice.wasm"), "{text}");
+}
+
 #[test]
 fn a_gateway_that_cannot_be_asked_leaves_the_rest_of_the_explanation() {
     let limits = "limits: [{name: calls, requests: 5, per: 1m}]\n";

@@ -125,6 +125,77 @@ fn facts_are_published_as_far_as_envoy_reads_them() {
     }
 }
 
+/// Everything that can be in use at once.
+const ALL: &str = "limits: [{name: a, requests: 5, per: 1m}]
+cache: {}
+redis: {url: redis://127.0.0.1}
+guard: {checks: [{name: b, url: 'http://a/moderations', key: env:GUARD_KEY}]}
+tracing: {url: 'http://127.0.0.1:4318/v1/traces'}
+";
+
+const NATIVE: &str = "filters: native\n";
+
+#[test]
+fn native_filters_are_the_same_chains_in_a_shared_object() {
+    let (together, native) = (rendered(ALL), rendered(&[NATIVE, ALL].concat()));
+    for name in ["gateway", "provider"] {
+        assert_eq!(chain(&native, name), chain(&together, name));
+        let text = file(&native, &format!("filters/{name}.yaml")).text;
+        for part in [
+            "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter\n",
+            "local: {filename: /sluice.wasm}\n",
+            "do_not_close: true\n",
+            "metrics_namespace: wasmcustom\n",
+            "filter_name: chain\n",
+            "\"@type\": type.googleapis.com/google.protobuf.StringValue\n",
+        ] {
+            assert_eq!(text.matches(part).count(), 1, "{part}: {text}");
+        }
+        assert!(!text.contains("host_env_keys"), "{text}");
+    }
+    let paths = |rendered: &Rendered| -> Vec<(String, bool)> {
+        rendered.files(&rendering()).into_iter().map(|file| (file.path, file.secret)).collect()
+    };
+    assert_eq!(paths(&native), paths(&together));
+}
+
+#[test]
+fn what_stands_around_native_filters_is_as_it_is_around_others() {
+    let (together, native) = (rendered(ALL), rendered(&[NATIVE, ALL].concat()));
+    let wasm = "envoy.extensions.filters.http.wasm.v3.Wasm";
+    let module = "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
+    let listener = native.listener.to_string();
+    assert_eq!(listener.matches(module).count(), 2);
+    assert_eq!(listener.replace(module, wasm), together.listener.to_string());
+    for path in ["clusters.yaml", "routes.yaml"] {
+        assert_eq!(file(&native, path), file(&together, path));
+    }
+    let listeners = file(&native, "listeners.yaml").text;
+    for (kind, name) in [("network", "redis-bridge"), ("http", "response-cache")] {
+        let (_, filter) = listeners.split_once(&format!("- name: {name}\n")).unwrap();
+        let (filter, _) = filter.split_once("\n                    - name: ").unwrap_or((filter, ""));
+        assert!(filter.contains(&format!("envoy.extensions.filters.{kind}.dynamic_modules.v3.")), "{filter}");
+        assert!(filter.contains(&format!("filter_name: {name}\n")), "{filter}");
+    }
+    let setting = "envoy.reloadable_features.dynamic_modules_strip_custom_stat_prefix";
+    let layer = |rendered: &Rendered| {
+        rendered.bootstrap["layered_runtime"]["layers"][0]["static_layer"][setting].clone()
+    };
+    assert_eq!((layer(&native), layer(&together)), (json!(true), Value::Null));
+}
+
+#[test]
+fn nothing_of_native_filters_is_wasm_but_the_names_of_facts_and_metrics() {
+    let directory = Path::new("/here");
+    let rendering = Rendering { module: Path::new("/libsluice.so"), directory, ..rendering() };
+    for file in rendered(&[NATIVE, ALL].concat()).files(&rendering) {
+        let text = file.text.replace("wasmcustom", "").replace("wasm.ai", "").to_lowercase();
+        for word in ["wasm", "v8", "root_id", "vm_", "a trap"] {
+            assert!(!text.contains(word), "{word} in {}: {text}", file.path);
+        }
+    }
+}
+
 #[test]
 fn a_chain_with_a_secret_in_it_is_its_owners_alone() {
     let secret = |yaml: &str| {

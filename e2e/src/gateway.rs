@@ -141,7 +141,8 @@ impl Gateway {
     /// A filter that traps fails one request, and its VM starts anew: that must not pass for a good test.
     #[track_caller]
     pub fn assert_no_trap(&self) {
-        envoy::assert_no_trap(&self.envoy_log());
+        // what a native filter says when it panics goes past Envoy's log
+        envoy::assert_no_trap(&(self.envoy_log() + &self.stderr()));
     }
 
     /// Prints the end of all logs, as is done when a test fails.

@@ -4,7 +4,8 @@
 //! `ENVOY_BIN` names the Envoy to test. `SLUICE_BIN` names the `sluice` command; left out, it is the one that
 //! `cargo build -p sluice` puts beside the tests, and the modules are those that `scripts/build-wasm` puts into
 //! `dist/`. What is missing fails a test, it never skips one. Logs are printed only when a test fails.
-//! `SLUICE_FILTERS` is the `filters` of every gateway: `together`, unless told, or `separate`.
+//! `SLUICE_FILTERS` is the `filters` of every gateway: `together`, unless told, `separate` or `native`, which is the
+//! module that `scripts/build-native` puts there.
 //!
 //! Everything is threads and blocking sockets on loopback: misbehaving on purpose is easiest to read that way.
 #![allow(

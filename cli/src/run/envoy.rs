@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use super::deadline::Deadline;
-use super::{Failure, Options, find};
+use super::{Failure, Options};
 
 /// How long Envoy may take to end once it is told to.
 const END: Duration = Duration::from_secs(10);
@@ -21,9 +21,9 @@ pub(super) struct Envoy {
 }
 
 impl Envoy {
-    pub(super) fn start(directory: &Path, options: &Options) -> Result<Self, String> {
-        let path = find::envoy()?;
-        let mut command = Command::new(&path);
+    /// Starts the Envoy at `path`.
+    pub(super) fn start(path: &Path, directory: &Path, options: &Options) -> Result<Self, String> {
+        let mut command = Command::new(path);
         command.arg("-c").arg(directory.join("envoy.yaml"));
         command.args(["--use-dynamic-base-id", "--log-level", "warning"]);
         command.args(["--file-flush-interval-msec", FLUSH_MS]);

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
+use super::native;
 use crate::gateway::{Filters, Gateway, Guard, Scheme};
 
 /// Where distributions keep their root certificates, most common first.
@@ -47,7 +48,7 @@ pub fn module(how: Filters) -> Result<PathBuf, String> {
     let (name, script) = match how {
         Filters::Together | Filters::Separate => ("sluice.wasm", "scripts/build-wasm"),
         Filters::Native => {
-            native(std::env::consts::OS, std::env::consts::ARCH)?;
+            native::fits_machine(std::env::consts::OS, std::env::consts::ARCH)?;
             ("libsluice.so", "scripts/build-native")
         }
     };
@@ -59,16 +60,6 @@ pub fn module(how: Filters) -> Result<PathBuf, String> {
     let path = found
         .ok_or_else(|| format!("no dist/{name} found; run {script}, or set SLUICE_DIST to its folder"))?;
     std::path::absolute(path).map_err(|error| error.to_string())
-}
-
-/// Whether native filters run on the system `os` and the processor `arch`, as Rust names them.
-fn native(os: &str, arch: &str) -> Result<(), String> {
-    if os == "linux" && matches!(arch, "x86_64" | "aarch64") {
-        return Ok(());
-    }
-    Err(format!(
-        "filters: native runs on Linux on x86_64 and aarch64, and this is {os} on {arch}; write `filters: together`"
-    ))
 }
 
 /// The working directory and the command's own, with all that they lie in.

@@ -4,6 +4,7 @@ mod deadline;
 mod envoy;
 mod find;
 mod live;
+mod native;
 mod watch;
 
 use std::io::Write as _;
@@ -16,7 +17,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::check::load;
-use crate::gateway::{CheckOptions, Loaded};
+use crate::gateway::{CheckOptions, Filters, Loaded};
 use crate::render::Rendering;
 
 use deadline::Deadline;
@@ -92,9 +93,13 @@ fn serve(options: &Options) -> Result<(), Failure> {
         access_log: access_log.as_deref(),
     };
     find::free(&gateway)?;
+    let path = find::envoy()?;
+    if gateway.filters == Filters::Native {
+        native::fits_envoy(&path)?;
+    }
     let mut watch = looked.with(&loaded.files);
     let mut live = Live::write(gateway, rendering)?;
-    let mut envoy = Envoy::start(directory.path(), options)?;
+    let mut envoy = Envoy::start(&path, directory.path(), options)?;
     let ready = await_ready(&live, &mut envoy, &signals);
     if !ready? {
         return envoy.stop();
