@@ -228,6 +228,22 @@ fn what_a_settlement_lifts_a_bucket_above_its_limit_is_counted_in_the_limits_uni
 }
 
 #[test]
+fn an_answer_of_a_model_without_a_price_is_counted_and_costs_the_dearest() {
+    for (priced, unpriced, want) in [("m", None, 22_000), ("other", Some(1), 670_000)] {
+        let prices =
+            json!([{"match": priced, "input": 1, "output": 2}, {"match": "dear", "input": 10, "output": 20}]);
+        let limits = json!([{"name": "l", "cost_usd": 0.00005, "per_ms": 60_000}]);
+        let (mut host, config) =
+            (FakeHost::default(), checked(json!({"limits": limits, "prices": prices})).unwrap());
+        let (mut filter, next) = ask(&mut host, &config, "ann");
+        assert_eq!(next, Next::Pass, "{priced}");
+        serve(&mut host, &mut filter, [12, 30]);
+        assert_eq!(overshoot(&host, "l"), want, "{priced}");
+        assert_eq!(host.counters.get("token_limit_unpriced_total").copied(), unpriced, "{priced}");
+    }
+}
+
+#[test]
 fn each_token_above_the_limit_is_counted_once_and_where_it_was_settled() {
     let limits = json!([
         {"name": "tokens", "total_tokens": 100, "per_ms": 60_000},
