@@ -47,7 +47,7 @@ impl Store {
         loop {
             let sent = host.callouts.last().expect("a callout").body.clone();
             let reply = CalloutReply { status: 200, headers: Headers::default(), body: self.answer(&sent) };
-            match call.read(&self.client, &mut host, Ok(reply)) {
+            match call.read(&mut host, Ok(reply)) {
                 Outcome::Done(mut replies) => return replies.remove(0),
                 Outcome::Again(next) => call = next,
                 Outcome::Failed(Unavailable::Refused(error)) => return Err(error),

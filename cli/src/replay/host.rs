@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sluice_core::context::Fact;
 use sluice_core::filter::{
-    Callout, CalloutError, CalloutId, Conflict, Headers, Host, Level, Shared, Side, StreamId,
+    Callout, CalloutError, CalloutId, Conflict, Headers, Host, Level, Note, Shared, Side, StreamId,
 };
 
 /// One Envoy, as far as a decision on limits depends on it. Shared data outlives requests; all else is one request's.
@@ -129,8 +129,8 @@ impl Host for Virtual {
         Err(CalloutError::NotSent)
     }
 
-    fn callout_detached(&mut self, _: &Callout<'_>) -> Result<CalloutId, CalloutError> {
-        Err(CalloutError::NotSent)
+    fn callout_detached(&mut self, _: &Callout<'_>, note: Note) -> Result<(), Note> {
+        Err(note)
     }
 
     fn idle_ms(&self, _: Side) -> u64 {

@@ -1,6 +1,6 @@
 //! Doing what a script says.
 
-use sluice_core::filter::{Callout, CalloutError, CalloutId, CalloutReply, Host, Next, Shared, Side};
+use sluice_core::filter::{Callout, CalloutError, CalloutReply, Host, Next, Shared, Side};
 use sluice_core::openai::error::{Code, LocalReply};
 
 use crate::Probe;
@@ -70,8 +70,8 @@ impl<const TWIN: bool> Probe<TWIN> {
                 self.sent(host, sent);
             }
             Act::CalloutDetached(cluster, timeout_ms) => {
-                let sent = host.callout_detached(&callout(cluster, *timeout_ms));
-                self.sent(host, sent);
+                let sent = host.callout_detached(&callout(cluster, *timeout_ms), Box::new(()));
+                self.sent(host, sent.map_err(|_| CalloutError::NotSent));
             }
             Act::Count(name) => host.count(name, 1),
             Act::Observe(name, value) => host.observe(name, *value),
@@ -87,7 +87,7 @@ impl<const TWIN: bool> Probe<TWIN> {
         None
     }
 
-    fn sent(&mut self, host: &dyn Host, sent: Result<CalloutId, CalloutError>) {
+    fn sent<T>(&mut self, host: &dyn Host, sent: Result<T, CalloutError>) {
         if let Err(error) = sent {
             self.note(host, &format!("callout {error:?}"));
         }

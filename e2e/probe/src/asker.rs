@@ -88,7 +88,7 @@ impl Filter for Asker {
         reply: Result<CalloutReply, CalloutError>,
     ) -> Option<Next> {
         let call = self.call.take().filter(|call| call.id() == id)?;
-        match call.read(&self.redis, host, reply) {
+        match call.read(host, reply) {
             Outcome::Done(replies) => Some(say(format!("Ok({replies:?})"))),
             Outcome::Failed(why) => Some(say(format!("Err({why:?})"))),
             Outcome::Again(call) => {

@@ -19,7 +19,7 @@ use std::rc::Rc;
 use serde::Deserialize;
 use serde_json::Value;
 use sluice_core::config::Env;
-use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter, Host, Next, Side};
+use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter, Host, Next, Note, Side};
 use sluice_core::metric::Family;
 
 use crate::record::Record;
@@ -103,7 +103,7 @@ impl<const TWIN: bool> Filter for Probe<TWIN> {
     fn on_detached_callout(
         _: &Rc<Config>,
         host: &mut dyn Host,
-        _: CalloutId,
+        _: Note,
         reply: Result<CalloutReply, CalloutError>,
     ) {
         let end = match reply {

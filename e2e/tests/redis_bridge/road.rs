@@ -125,7 +125,7 @@ impl<'a> Asker<'a> {
         loop {
             let reply = self.road.callout(self.host.callouts.last().expect("a callout"));
             self.tick();
-            match call.read(&self.redis, &mut self.host, reply) {
+            match call.read(&mut self.host, reply) {
                 Outcome::Done(replies) => return Ok(replies),
                 Outcome::Failed(why) => return Err(why),
                 Outcome::Again(next) => call = next,

@@ -37,7 +37,7 @@ mod worker;
 use std::rc::Rc;
 
 use sluice_core::config::Env;
-use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter, Host, Next};
+use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter, Host, Next, Note};
 use sluice_core::metric::Family;
 use sluice_core::redis;
 
@@ -119,11 +119,11 @@ impl Filter for ResponseCache {
     fn on_detached_callout(
         config: &Rc<Config>,
         host: &mut dyn Host,
-        id: CalloutId,
+        note: Note,
         reply: Result<CalloutReply, CalloutError>,
     ) {
         if let Some(worker) = config.redis() {
-            worker.ended(host, id, reply);
+            worker.ended(host, note, reply);
         }
     }
 

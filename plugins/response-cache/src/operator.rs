@@ -92,7 +92,7 @@ impl ResponseCache {
             return self.wait_for(order);
         }
         let Order { clear, call, changing, tries } = order;
-        match worker.answer(host, call, reply) {
+        match Answer::read(host, call, reply) {
             Answer::Again(call) => self.wait_for(Order { clear, call, changing, tries }),
             Answer::Reply(Reply::Integer(1)) if changing => outcome(true),
             Answer::Reply(Reply::Integer(0)) if changing && tries < TRIES => {

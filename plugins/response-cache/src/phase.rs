@@ -123,11 +123,9 @@ impl ResponseCache {
         id: CalloutId,
         reply: Result<CalloutReply, CalloutError>,
     ) -> Option<Next> {
-        let config = Rc::clone(&self.config);
-        let worker = config.redis()?;
         match std::mem::take(&mut self.phase) {
             Phase::Asking { search, call } if call.id() == id => {
-                match worker.read(host, call, reply, config.ttl_ms) {
+                match Found::read(host, call, reply, self.config.ttl_ms) {
                     Found::Again(call) => {
                         self.phase = Phase::Asking { search, call };
                         None

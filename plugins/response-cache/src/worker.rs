@@ -1,10 +1,9 @@
 //! One worker's road to Redis: lookups that requests wait for, and orders that nobody waits for.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-
-use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Host};
-use sluice_core::redis::{Call, Command, Options, Outcome, Redis, Reply, Script, Tokens, Unavailable};
+use sluice_core::filter::{CalloutError, CalloutReply, Host, Note};
+use sluice_core::redis::{
+    Call, Command, Options, Outcome, Redis, Reply, Script, Tokens, Unavailable, Unsent, read_detached,
+};
 
 use crate::config::RawRedis;
 use crate::entry::Entry;
@@ -21,16 +20,15 @@ pub struct Worker {
     redis: Redis,
     script: Script,
     tokens: Tokens,
-    under_way: RefCell<HashMap<CalloutId, Order>>,
 }
 
-/// A detached call, and what it means that it is done.
+/// What a detached call is for.
 #[derive(Debug)]
 enum Order {
     /// Keeps an entry; if it does not, this frees its lock.
-    Store(Call, Command),
+    Store(Command),
     /// Frees or renews a lock.
-    Lock(Call),
+    Lock,
 }
 
 /// What Redis said to a lookup.
@@ -50,13 +48,38 @@ pub(crate) enum Found {
     Failed,
 }
 
+impl Found {
+    /// Reads the answer to [`Worker::acquire`].
+    pub(crate) fn read(
+        host: &mut dyn Host,
+        call: Call,
+        reply: Result<CalloutReply, CalloutError>,
+        ttl_ms: u64,
+    ) -> Self {
+        let results = match call.read(host, reply) {
+            Outcome::Again(call) => return Self::Again(call),
+            Outcome::Failed(_) => return Self::Failed,
+            Outcome::Done(results) => results,
+        };
+        let [Ok(acquired), Ok(clears)] = results.as_slice() else { return Self::Failed };
+        match store::acquired(acquired) {
+            None => Self::Failed,
+            Some(store::Acquired::Leader) => Self::Leader,
+            Some(store::Acquired::Wait { .. }) => Self::Wait,
+            Some(store::Acquired::Hit(entry)) => {
+                let is_given = entry.is_fresh(host.now_ms(), ttl_ms) && !store::cleared(clears).hides(&entry);
+                if is_given { Self::Entry(entry) } else { Self::Stale }
+            }
+        }
+    }
+}
+
 impl Worker {
     pub(crate) fn check(raw: RawRedis) -> Result<Self, String> {
         Ok(Self {
             redis: Redis::new(Options::checked(raw.cluster, raw.timeout_ms)?),
             script: Script::new(store::SCRIPT),
             tokens: Tokens::default(),
-            under_way: RefCell::default(),
         })
     }
 
@@ -77,38 +100,14 @@ impl Worker {
         self.redis.call(host, vec![acquire, store::clears()])
     }
 
-    /// Reads the answer to [`Self::acquire`].
-    pub(crate) fn read(
-        &self,
-        host: &mut dyn Host,
-        call: Call,
-        reply: Result<CalloutReply, CalloutError>,
-        ttl_ms: u64,
-    ) -> Found {
-        let results = match call.read(&self.redis, host, reply) {
-            Outcome::Again(call) => return Found::Again(call),
-            Outcome::Failed(_) => return Found::Failed,
-            Outcome::Done(results) => results,
-        };
-        let [Ok(acquired), Ok(clears)] = results.as_slice() else { return Found::Failed };
-        match store::acquired(acquired) {
-            None => Found::Failed,
-            Some(store::Acquired::Leader) => Found::Leader,
-            Some(store::Acquired::Wait { .. }) => Found::Wait,
-            Some(store::Acquired::Hit(entry)) => {
-                let is_given = entry.is_fresh(host.now_ms(), ttl_ms) && !store::cleared(clears).hides(&entry);
-                if is_given { Found::Entry(entry) } else { Found::Stale }
-            }
-        }
-    }
-
     /// Keeps an entry, and frees the lock if it is `token`'s.
     pub(crate) fn store(&self, host: &mut dyn Host, key: &Key, token: &str, entry: &Entry) {
         let now_ms = host.now_ms();
         let release = store::release(&self.script, key, token);
-        match self.redis.call_detached(host, vec![store::store(&self.script, key, token, entry, now_ms)]) {
-            Ok(call) => self.expect(call, |call| Order::Store(call, release)),
-            Err(_) => self.tell(host, release),
+        let command = store::store(&self.script, key, token, entry, now_ms);
+        let sent = self.redis.call_detached(host, vec![command], Order::Store(release));
+        if let Err(Unsent { task: Some(Order::Store(release)), .. }) = sent {
+            self.tell(host, release);
         }
     }
 
@@ -124,38 +123,17 @@ impl Worker {
 
     /// What cannot be sent is not sent again: an entry that is not kept costs a miss, and a lock ends by itself.
     fn tell(&self, host: &mut dyn Host, command: Command) {
-        if let Ok(call) = self.redis.call_detached(host, vec![command]) {
-            self.expect(call, Order::Lock);
-        }
+        let _ = self.redis.call_detached(host, vec![command], Order::Lock);
     }
 
-    fn expect(&self, call: Call, order: impl FnOnce(Call) -> Order) {
-        self.under_way.borrow_mut().insert(call.id(), order(call));
-    }
-
-    /// A detached call has ended.
-    pub(crate) fn ended(
-        &self,
-        host: &mut dyn Host,
-        id: CalloutId,
-        reply: Result<CalloutReply, CalloutError>,
-    ) {
-        let order = self.under_way.borrow_mut().remove(&id);
-        match order {
-            Some(Order::Store(call, release)) => match self.answer(host, call, reply) {
-                Answer::Again(call) => self.expect(call, |call| Order::Store(call, release)),
-                Answer::Reply(_) => host.count("response_cache_stored_total", 1),
-                Answer::Failed => {
-                    host.count("response_cache_store_failures_total", 1);
-                    self.tell(host, release); // whoever waits for the entry need not wait for the lease
-                }
-            },
-            Some(Order::Lock(call)) => {
-                if let Answer::Again(call) = self.answer(host, call, reply) {
-                    self.expect(call, Order::Lock);
-                }
-            }
-            None => {}
+    /// A detached call of some worker has ended.
+    pub(crate) fn ended(&self, host: &mut dyn Host, note: Note, reply: Result<CalloutReply, CalloutError>) {
+        let Some((Order::Store(release), replies)) = read_detached(host, note, reply) else { return };
+        if replies.is_ok_and(|replies| matches!(replies.first(), Some(Ok(_)))) {
+            host.count("response_cache_stored_total", 1);
+        } else {
+            host.count("response_cache_store_failures_total", 1);
+            self.tell(host, release); // whoever waits for the entry need not wait for the lease
         }
     }
 
@@ -176,23 +154,6 @@ impl Worker {
         new.add(clear, host.now_ms(), ttl_ms);
         self.redis.call(host, vec![store::swap_clears(&self.script, &old, &new)])
     }
-
-    /// Reads the answer to a call of one command.
-    pub(crate) fn answer(
-        &self,
-        host: &mut dyn Host,
-        call: Call,
-        reply: Result<CalloutReply, CalloutError>,
-    ) -> Answer {
-        match call.read(&self.redis, host, reply) {
-            Outcome::Again(call) => Answer::Again(call),
-            Outcome::Failed(_) => Answer::Failed,
-            Outcome::Done(results) => match results.into_iter().next() {
-                Some(Ok(reply)) => Answer::Reply(reply),
-                _ => Answer::Failed,
-            },
-        }
-    }
 }
 
 /// What became of a call of one command.
@@ -204,4 +165,18 @@ pub(crate) enum Answer {
     Again(Call),
     /// It was not answered.
     Failed,
+}
+
+impl Answer {
+    /// Reads it.
+    pub(crate) fn read(host: &mut dyn Host, call: Call, reply: Result<CalloutReply, CalloutError>) -> Self {
+        match call.read(host, reply) {
+            Outcome::Again(call) => Self::Again(call),
+            Outcome::Failed(_) => Self::Failed,
+            Outcome::Done(results) => match results.into_iter().next() {
+                Some(Ok(reply)) => Self::Reply(reply),
+                _ => Self::Failed,
+            },
+        }
+    }
 }

@@ -124,7 +124,7 @@ pub struct Config {
     pub lease_ms: u64,
     /// Dimensions that every limit has: their values name the Redis hash slot of a decision.
     pub common: Vec<Dimension>,
-    /// The Redis store, with what this worker has under way there.
+    /// The Redis store.
     pub redis: Option<Worker>,
 }
 

@@ -23,15 +23,17 @@ pub mod measure;
 mod phase;
 pub mod reply;
 mod reservation;
+mod settlement;
 mod show;
 pub mod store;
 pub mod subject;
+mod waiting;
 mod worker;
 
 use std::rc::Rc;
 
 use sluice_core::config::Env;
-use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter, Host, Next};
+use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter, Host, Next, Note};
 use sluice_core::meter::Metered;
 use sluice_core::metric::{Family, Label};
 use sluice_core::redis;
@@ -61,7 +63,7 @@ impl Filter for TokenLimit {
         Family::gauge(decided::LEASES, &[]),
         Family::counter(decided::OVERSHOOT, &[Label::Limit]),
         Family::counter("token_limit_degraded_total", &[]),
-        Family::counter("token_limit_unsettled_total", &[]),
+        Family::counter(waiting::UNSETTLED, &[]),
         Family::counter("token_limit_unpriced_total", &[]),
         Family::counter("token_limit_evicted_total", &[]),
         Family::counter("token_limit_contended_total", &[]),
@@ -119,11 +121,11 @@ impl Filter for TokenLimit {
     fn on_detached_callout(
         config: &Rc<Config>,
         host: &mut dyn Host,
-        id: CalloutId,
+        note: Note,
         reply: Result<CalloutReply, CalloutError>,
     ) {
         if let Some(worker) = &config.redis {
-            worker.ended(host, id, reply);
+            worker.ended(host, note, reply);
         }
     }
 

@@ -122,15 +122,13 @@ impl TokenLimit {
         id: CalloutId,
         reply: Result<CalloutReply, CalloutError>,
     ) -> Option<Next> {
-        let config = std::rc::Rc::clone(&self.config);
-        let worker = config.redis.as_ref()?;
         match std::mem::replace(&mut self.phase, Phase::Unlimited) {
             Phase::Asking { call, reservation } if call.id() == id => {
-                let answer = Answer::of(call.read(worker.redis(), host, reply));
+                let answer = Answer::of(call.read(host, reply));
                 self.answer_of_redis(host, reservation, answer)
             }
             Phase::Showing { call, question } if call.id() == id => {
-                match Answer::of(call.read(worker.redis(), host, reply)) {
+                match Answer::of(call.read(host, reply)) {
                     Err(Unanswered::Again(call)) => {
                         self.phase = Phase::Showing { call, question };
                         None

@@ -7,8 +7,9 @@ use sluice_core::window::lease_end;
 use crate::claim::{self, Claim, Used};
 use crate::config::{Config, Limit};
 use crate::decided;
+use crate::settlement::Settlement;
 use crate::store::{self, Decision, Standing, Verdict, Want, local};
-use crate::worker::{Settlement, Worker};
+use crate::worker::Worker;
 
 /// What a request takes from its buckets, and where they are kept.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use sluice_core::filter::{Headers, Side};
 use sluice_core::testing::FakeHost;
 
 use super::*;
+use crate::waiting::Waiting;
 
 const CHAT: &[(&str, &str)] = &[(":method", "POST"), (":path", "/v1/chat/completions")];
 
@@ -20,7 +21,20 @@ fn checked(raw: Value) -> Result<Rc<Config>, String> {
 }
 
 fn in_redis(limits: Value, on_error: &str) -> Rc<Config> {
-    checked(json!({"limits": limits, "redis": {"cluster": "sluice.redis", "on_error": on_error}})).unwrap()
+    in_process(Box::leak(Box::default()), limits, on_error)
+}
+
+/// As [`in_redis`], in the process with these settlements that wait.
+fn in_process(waiting: &'static Waiting, limits: Value, on_error: &str) -> Rc<Config> {
+    let raw = json!({"limits": limits, "redis": {"cluster": "sluice.redis", "on_error": on_error}});
+    let mut config = checked(raw).unwrap();
+    Rc::get_mut(&mut config).unwrap().redis.as_mut().unwrap().waiting = waiting;
+    config
+}
+
+/// Another worker's copy of the configuration, of the same process.
+fn copy(config: &Config) -> Rc<Config> {
+    in_process(config.redis.as_ref().unwrap().waiting, tokens(), "local")
 }
 
 /// One bucket for each consumer: 100 tokens a minute.
@@ -508,13 +522,13 @@ fn a_settlement_is_sent_until_redis_has_it() {
     serve(&mut host, &mut filter, [12, 5]);
     let lost = CalloutId(u32::try_from(host.callouts.len()).unwrap());
     assert!(last_command(&host).contains("settle"));
-    TokenLimit::on_detached_callout(&config, &mut host, lost, Err(CalloutError::NotAnswered));
+    host.end_detached::<TokenLimit>(&copy(&config), lost, Err(CalloutError::NotAnswered));
     assert_eq!(host.wake_detached_after.take(), Some(500));
     let sent = host.callouts.len();
     TokenLimit::on_detached_wake(&config, &mut host);
     assert_eq!(host.callouts.len(), sent + 1);
     let taken = CalloutId(u32::try_from(host.callouts.len()).unwrap());
-    TokenLimit::on_detached_callout(&config, &mut host, taken, redis_reply("*3\r\n:1\r\n:-1\r\n:0\r\n"));
+    host.end_detached::<TokenLimit>(&copy(&config), taken, redis_reply("*3\r\n:1\r\n:-1\r\n:0\r\n"));
     assert_eq!(host.wake_detached_after, None);
     TokenLimit::on_detached_wake(&config, &mut host);
     assert_eq!(host.callouts.len(), sent + 1, "once it is taken it is not sent again");
@@ -528,9 +542,10 @@ fn a_settlement_outlives_its_configuration() {
     assert_eq!(redis_says(&mut host, &mut filter, admitted), Some(Next::Pass));
     host.refuse_callouts = true;
     serve(&mut host, &mut filter, [12, 5]);
+    let next = copy(&config);
     drop((filter, config));
     (host.refuse_callouts, host.wake_detached_after) = (false, None);
-    let config = in_redis(tokens(), "local");
+    let config = next;
     let (mut filter, _) = ask(&mut host, &config, "ann");
     assert_eq!(redis_says(&mut host, &mut filter, admitted), Some(Next::Pass));
     serve(&mut host, &mut filter, [1, 1]);

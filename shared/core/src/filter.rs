@@ -1,5 +1,6 @@
 //! The two traits every plugin is written against: [`Filter`] and [`Host`].
 
+use std::any::Any;
 use std::rc::Rc;
 
 use serde::de::DeserializeOwned;
@@ -68,6 +69,9 @@ pub struct Callout<'a> {
     /// Deadline for the whole answer, in milliseconds.
     pub timeout_ms: u32,
 }
+
+/// What the sender of a detached callout wants to know at its end, which may come on another thread.
+pub type Note = Box<dyn Any + Send>;
 
 /// A callout's complete answer.
 #[derive(Clone, Debug)]
@@ -159,11 +163,12 @@ pub trait Host {
     /// # Errors
     /// [`CalloutError::NotSent`], at once, and then no `on_callout` follows.
     fn callout(&mut self, callout: &Callout<'_>) -> Result<CalloutId, CalloutError>;
-    /// Sends a callout that the stream's end does not cancel; its own end comes as [`Filter::on_detached_callout`].
+    /// Sends a callout that the stream's end does not cancel; its own end comes as [`Filter::on_detached_callout`], with
+    /// `note`. A host that goes first drops the notes of the callouts that are open.
     ///
     /// # Errors
-    /// [`CalloutError::NotSent`], at once, and then no `on_detached_callout` follows.
-    fn callout_detached(&mut self, callout: &Callout<'_>) -> Result<CalloutId, CalloutError>;
+    /// It could not be sent: the note, at once, and then no `on_detached_callout` follows.
+    fn callout_detached(&mut self, callout: &Callout<'_>, note: Note) -> Result<(), Note>;
     /// Asks for one [`Filter::on_detached_wake`] no sooner than `ms` milliseconds from now, whatever becomes of the
     /// stream. Of several asked for on one worker the soonest counts.
     fn wake_detached_after(&mut self, ms: u64);
@@ -251,16 +256,18 @@ pub trait Filter: Sized + 'static {
 
     /// A callout sent with [`Host::callout_detached`] has ended. There is no stream: headers, bodies and facts are
     /// empty, and cannot be set.
+    ///
+    /// This comes on some thread of the process, with some copy of the configuration that sent it: what that copy keeps
+    /// behind a `Cell` may be another worker's. Whatever must be known here stands in `note`, or is the process's.
     fn on_detached_callout(
         _config: &Rc<Self::Config>,
         _host: &mut dyn Host,
-        _id: CalloutId,
+        _note: Note,
         _reply: Result<CalloutReply, CalloutError>,
     ) {
     }
 
-    /// The time asked for with [`Host::wake_detached_after`] has come. As [`Self::on_detached_callout`]; `config` is
-    /// the one that asked.
+    /// The time asked for with [`Host::wake_detached_after`] has come. As [`Self::on_detached_callout`].
     fn on_detached_wake(_config: &Rc<Self::Config>, _host: &mut dyn Host) {}
 
     /// The exchange is over, however it ended; facts set here are in the access log when the filter is a

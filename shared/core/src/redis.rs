@@ -6,14 +6,18 @@
 
 mod call;
 mod command;
+mod detached;
 mod frames;
+mod pending;
 mod reply;
 mod token;
 mod unavailable;
 
-pub use self::call::{BREAKER_OPENED, CALL_MS, CALLS, Call, FAILURES, Options, Outcome, Redis};
+pub use self::call::{Call, Options, Outcome, Redis, Replies};
 pub use self::command::{Command, Script};
+pub use self::detached::{Unsent, read_detached};
 pub use self::frames::{DecodeError, Frames, Progress, command_names};
+pub use self::pending::{BREAKER_OPENED, CALL_MS, CALLS, FAILURES};
 pub use self::reply::{RedisError, Reply, decode};
 pub use self::token::Tokens;
 pub use self::unavailable::Unavailable;

@@ -4,10 +4,12 @@ mod declared;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 pub use self::declared::declare;
 use crate::filter::{
-    Callout, CalloutError, CalloutId, Conflict, Headers, Host, Level, Shared, Side, StreamId,
+    Callout, CalloutError, CalloutId, CalloutReply, Conflict, Filter, Headers, Host, Level, Note, Shared,
+    Side, StreamId,
 };
 use crate::metric::Kind;
 
@@ -40,6 +42,8 @@ pub struct FakeHost {
     pub hastened: Vec<StreamId>,
     /// Callouts sent, detached ones among them: cluster, headers, body, timeout. The n-th has id n, from 1.
     pub callouts: Vec<SentCallout>,
+    /// Notes of the detached callouts that are open.
+    pub notes: BTreeMap<u32, Note>,
     /// Callouts fail to be sent.
     pub refuse_callouts: bool,
     /// Shared data.
@@ -104,6 +108,18 @@ impl FakeHost {
     /// Moves the clock.
     pub fn advance_ms(&mut self, ms: u64) {
         self.now_ns = self.now_ns.saturating_add(ms.saturating_mul(1_000_000));
+    }
+
+    /// Lets detached callout `id` end, with any copy of the configuration. One that is over already stays so.
+    pub fn end_detached<F: Filter>(
+        &mut self,
+        config: &Rc<F::Config>,
+        id: CalloutId,
+        reply: Result<CalloutReply, CalloutError>,
+    ) {
+        if let Some(note) = self.notes.remove(&id.0) {
+            F::on_detached_callout(config, self, note, reply);
+        }
     }
 
     fn send(&mut self, callout: &Callout<'_>, detached: bool) -> Result<CalloutId, CalloutError> {
@@ -202,8 +218,10 @@ impl Host for FakeHost {
     fn callout(&mut self, callout: &Callout<'_>) -> Result<CalloutId, CalloutError> {
         self.send(callout, false)
     }
-    fn callout_detached(&mut self, callout: &Callout<'_>) -> Result<CalloutId, CalloutError> {
-        self.send(callout, true)
+    fn callout_detached(&mut self, callout: &Callout<'_>, note: Note) -> Result<(), Note> {
+        let Ok(CalloutId(id)) = self.send(callout, true) else { return Err(note) };
+        self.notes.insert(id, note);
+        Ok(())
     }
     fn wake_detached_after(&mut self, ms: u64) {
         self.wake_detached_after = Some(self.wake_detached_after.map_or(ms, |soonest| soonest.min(ms)));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::ptr::addr_eq;
 use std::rc::{Rc, Weak};
 
-use sluice_core::filter::{CalloutId, Host as _, StreamId};
+use sluice_core::filter::{CalloutId, Host as _, Note, StreamId};
 
 use crate::envoy::Envoy;
 use crate::kind::{Answer, Setting};
@@ -19,8 +19,14 @@ pub(crate) struct Detached {
     at: usize,
     pub(crate) waiting: Rc<Waiting>,
     this: Weak<Self>,
-    callouts: RefCell<HashMap<CalloutId, Rc<dyn Setting>>>,
+    callouts: RefCell<HashMap<CalloutId, Sent>>,
     wakes: RefCell<Vec<(u64, Rc<dyn Setting>)>>,
+}
+
+/// A detached callout that is open.
+struct Sent {
+    setting: Rc<dyn Setting>,
+    note: Note,
 }
 
 impl Detached {
@@ -37,10 +43,12 @@ impl Detached {
     }
 
     /// Takes over what a callback asked of `host`.
-    pub(crate) fn settle(&self, host: &Envoy<'_>, setting: &Rc<dyn Setting>) {
+    pub(crate) fn settle(&self, host: &mut Envoy<'_>, setting: &Rc<dyn Setting>) {
         host.hastened.iter().for_each(|stream| self.waiting.hasten(*stream));
-        let mut callouts = self.callouts.borrow_mut();
-        callouts.extend(host.detached.iter().map(|token| (CalloutId(*token), Rc::clone(setting))));
+        for (token, note) in host.detached.drain(..) {
+            let sent = Sent { setting: Rc::clone(setting), note };
+            self.callouts.borrow_mut().insert(CalloutId(token), sent);
+        }
         if let Some(ms) = host.wake_detached {
             self.wake_at(host.now_ms().saturating_add(ms), setting);
         }
@@ -52,9 +60,9 @@ impl Detached {
     }
 
     pub(crate) fn callout_ended(&self, id: CalloutId, reply: Answer) {
-        let setting = self.callouts.borrow_mut().remove(&id);
-        if let Some(setting) = setting {
-            self.call(&setting, |host| setting.on_detached_callout(host, id, reply));
+        let sent = self.callouts.borrow_mut().remove(&id);
+        if let Some(Sent { setting, note }) = sent {
+            self.call(&setting, |host| setting.on_detached_callout(host, note, reply));
         }
     }
 
@@ -67,7 +75,7 @@ impl Detached {
             ..Envoy::default()
         };
         call(&mut host);
-        self.settle(&host, setting);
+        self.settle(&mut host, setting);
     }
 
     fn wake_at(&self, at_ms: u64, setting: &Rc<dyn Setting>) {

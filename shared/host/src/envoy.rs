@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use hashbrown::HashTable;
 use sluice_core::filter::{
-    Callout, CalloutError, CalloutId, Conflict, Headers, Host, Level, Shared, Side, StreamId,
+    Callout, CalloutError, CalloutId, Conflict, Headers, Host, Level, Note, Shared, Side, StreamId,
 };
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -44,8 +44,8 @@ pub(crate) struct Envoy<'a> {
     pub(crate) wake: Option<u64>,
     /// Streams whose wake-up is to come now.
     pub(crate) hastened: Vec<StreamId>,
-    /// Callouts sent that outlive the stream.
-    pub(crate) detached: Vec<u32>,
+    /// Callouts sent that outlive the stream, with their notes.
+    pub(crate) detached: Vec<(u32, Note)>,
     /// Detached wake-up asked for, in milliseconds from now.
     pub(crate) wake_detached: Option<u64>,
     /// The headers of the side in hand are still held, so their `content-length` can be corrected.
@@ -183,15 +183,15 @@ impl Host for Envoy<'_> {
         Ok(CalloutId(token))
     }
 
-    fn callout_detached(&mut self, callout: &Callout<'_>) -> Result<CalloutId, CalloutError> {
+    fn callout_detached(&mut self, callout: &Callout<'_>, note: Note) -> Result<(), Note> {
         // A callout is cancelled with the context that sent it, and the root's stays.
         abi::set_effective_context(self.root);
         let token = abi::send_callout(callout);
         abi::set_effective_context(self.context);
-        let token = token.ok_or(CalloutError::NotSent)?;
+        let Some(token) = token else { return Err(note) };
         dispatch::expect_callout(token, self.root);
-        self.detached.push(token);
-        Ok(CalloutId(token))
+        self.detached.push((token, note));
+        Ok(())
     }
 
     fn wake_detached_after(&mut self, ms: u64) {

@@ -127,7 +127,7 @@ impl Exchange {
             None => Next::Pass,
         };
         *size = host.replaced.unwrap_or(*size).saturating_add(host.added);
-        self.settle(part.stage, &host);
+        self.settle(part.stage, &mut host);
         next
     }
 
@@ -153,7 +153,7 @@ impl Exchange {
     }
 
     /// Books what a filter asked for beyond this callback.
-    fn settle(&self, stage: &Stage, host: &Envoy<'_>) {
+    fn settle(&self, stage: &Stage, host: &mut Envoy<'_>) {
         if let Some(setting) = &self.setting {
             self.detached.settle(host, setting);
         }
@@ -287,7 +287,7 @@ impl Exchange {
             Event::Callout(id, reply) => filter.on_callout(&mut host, id, reply),
             Event::Wake => filter.on_wake(&mut host),
         });
-        self.settle(stage, &host);
+        self.settle(stage, &mut host);
         let now = |bytes: usize| host.replaced.unwrap_or(bytes).saturating_add(host.added);
         let length = now(window.length);
         let action = next.map(|next| self.turn(part, next, now(shown), length));
@@ -303,7 +303,7 @@ impl Exchange {
             let mut host = self.host(part, true);
             filter.on_done(&mut host);
             if let Some(setting) = &self.setting {
-                self.detached.settle(&host, setting);
+                self.detached.settle(&mut host, setting);
             }
         }
         self.count_held(Side::Request, 0);

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use sluice_core::config::RouteConfigs;
-use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter, Host, Next};
+use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter, Host, Next, Note};
 
 /// The answer of a callout, or why there is none.
 pub(crate) type Answer = Result<CalloutReply, CalloutError>;
@@ -49,7 +49,7 @@ pub(crate) trait Setting {
     /// As [`Filter::new`].
     fn start(&self) -> Box<dyn Live>;
     /// As [`Filter::on_detached_callout`].
-    fn on_detached_callout(&self, host: &mut dyn Host, id: CalloutId, reply: Answer);
+    fn on_detached_callout(&self, host: &mut dyn Host, note: Note, reply: Answer);
     /// As [`Filter::on_detached_wake`].
     fn on_detached_wake(&self, host: &mut dyn Host);
 }
@@ -83,8 +83,8 @@ impl<F: Filter> Setting for Of<F> {
         Box::new(F::new(Rc::clone(&self.0)))
     }
 
-    fn on_detached_callout(&self, host: &mut dyn Host, id: CalloutId, reply: Answer) {
-        F::on_detached_callout(&self.0, host, id, reply);
+    fn on_detached_callout(&self, host: &mut dyn Host, note: Note, reply: Answer) {
+        F::on_detached_callout(&self.0, host, note, reply);
     }
 
     fn on_detached_wake(&self, host: &mut dyn Host) {

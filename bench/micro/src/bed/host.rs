@@ -1,7 +1,7 @@
 //! The calls of [`Bed`].
 
 use sluice_core::filter::{
-    Callout, CalloutError, CalloutId, Conflict, Headers, Host, Level, Shared, Side, StreamId,
+    Callout, CalloutError, CalloutId, Conflict, Headers, Host, Level, Note, Shared, Side, StreamId,
 };
 
 use super::{Bed, Call, Written};
@@ -81,9 +81,9 @@ impl Host for Bed {
         Err(CalloutError::NotSent)
     }
 
-    fn callout_detached(&mut self, _: &Callout<'_>) -> Result<CalloutId, CalloutError> {
+    fn callout_detached(&mut self, _: &Callout<'_>, note: Note) -> Result<(), Note> {
         self.tally(Call::Other);
-        Err(CalloutError::NotSent)
+        Err(note)
     }
 
     fn wake_detached_after(&mut self, _: u64) {

@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 use sluice_core::config::SecretSource;
-use sluice_core::filter::{Callout, CalloutError, CalloutId, Conflict, Headers, Shared, Side, StreamId};
+use sluice_core::filter::{
+    Callout, CalloutError, CalloutId, Conflict, Headers, Note, Shared, Side, StreamId,
+};
 use sluice_core::testing::FakeHost;
 
 use super::*;
@@ -69,8 +71,8 @@ impl Host for Contended {
     fn hasten(&mut self, stream: StreamId) {
         self.host.hasten(stream);
     }
-    fn callout_detached(&mut self, callout: &Callout<'_>) -> Result<CalloutId, CalloutError> {
-        self.host.callout_detached(callout)
+    fn callout_detached(&mut self, callout: &Callout<'_>, note: Note) -> Result<(), Note> {
+        self.host.callout_detached(callout, note)
     }
     fn wake_detached_after(&mut self, ms: u64) {
         self.host.wake_detached_after(ms);

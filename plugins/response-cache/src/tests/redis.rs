@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use sluice_core::context;
-use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Filter as _, Headers, Next};
+use sluice_core::filter::{CalloutError, CalloutId, CalloutReply, Headers, Next};
 
 use super::bed::{Bed, Client, document, question, stream, streamed};
 use crate::ResponseCache;
@@ -80,6 +80,12 @@ fn answer(bed: &mut Bed, client: &mut Client, body: Option<Vec<u8>>) {
     let (id, _, detached) = sent(bed);
     assert!(!detached);
     bed.reply(client, id, reply(body));
+}
+
+/// The detached callout `id` ends, and a copy of the configuration hears of it that sent nothing.
+fn ends(bed: &mut Bed, id: CalloutId, reply: Result<CalloutReply, CalloutError>) {
+    let copy = self::bed().config;
+    bed.host.end_detached::<ResponseCache>(&copy, id, reply);
 }
 
 /// What the last callout, a detached one, tells Redis to do, and to whose lock.
@@ -328,15 +334,11 @@ fn a_script_that_redis_does_not_know_is_sent() {
     bed.answer(&mut client, "Hello");
     bed.done(&mut client);
     let (id, ..) = sent(&bed);
-    ResponseCache::on_detached_callout(
-        &bed.config,
-        &mut bed.host,
-        id,
-        reply(Some(b"-NOSCRIPT no\r\n".to_vec())),
-    );
+    ends(&mut bed, id, reply(Some(b"-NOSCRIPT no\r\n".to_vec())));
     let (id, body, detached) = sent(&bed);
     assert!(detached && body.contains("EVAL\r\n") && body.contains("Hello"));
-    ResponseCache::on_detached_callout(&bed.config, &mut bed.host, id, reply(Some(integer(1))));
+    ends(&mut bed, id, reply(Some(integer(1))));
+    assert_eq!(bed.count("stored"), 1);
 }
 
 #[test]
@@ -364,7 +366,7 @@ fn an_answer_that_redis_does_not_keep_frees_the_lock() {
         bed.answer(&mut client, "Hello");
         bed.done(&mut client);
         let (id, ..) = sent(&bed);
-        ResponseCache::on_detached_callout(&bed.config, &mut bed.host, id, said);
+        ends(&mut bed, id, said);
         assert_eq!((bed.count("stored"), told(&bed).as_str()), (stored, next));
     }
 }

@@ -271,7 +271,7 @@ fn what_redis_lifts_a_bucket_is_counted_when_it_has_said_so() {
     let settlement = CalloutId(u32::try_from(host.callouts.len()).unwrap());
     assert_eq!(overshoot(&host, "tokens"), 0);
     let taken = redis_reply("*3\r\n:1\r\n:-1\r\n:70\r\n");
-    TokenLimit::on_detached_callout(&config, &mut host, settlement, taken.clone());
-    TokenLimit::on_detached_callout(&config, &mut host, settlement, taken);
+    host.end_detached::<TokenLimit>(&config, settlement, taken.clone());
+    host.end_detached::<TokenLimit>(&config, settlement, taken);
     assert_eq!(overshoot(&host, "tokens"), 70);
 }

@@ -1,12 +1,12 @@
 //! Commands as Redis reads them, and scripts that it may know by their digest.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use sha1::{Digest as _, Sha1};
 
 /// A Lua script with its digest; clones share both.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Script(Rc<Source>);
+pub struct Script(Arc<Source>);
 
 #[derive(Debug, PartialEq, Eq)]
 struct Source {
@@ -22,7 +22,7 @@ impl Script {
             hex.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0')));
             hex
         });
-        Self(Rc::new(Source { text: source.into(), sha1 }))
+        Self(Arc::new(Source { text: source.into(), sha1 }))
     }
 
     /// The source.

@@ -1,12 +1,15 @@
 //! The client against an in-memory host, and replies at any cut.
 
+use std::sync::Arc;
+use std::thread;
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::filter::{CalloutError, CalloutReply, Headers};
 use crate::testing::FakeHost;
 
-type Replies = Vec<Result<Reply, RedisError>>;
+type Read = Vec<Result<Reply, RedisError>>;
 
 fn redis() -> Redis {
     Redis::new(Options { cluster: "sluice.redis".to_owned(), timeout_ms: 50 })
@@ -20,7 +23,7 @@ fn status(status: u16, body: &[u8]) -> Result<CalloutReply, CalloutError> {
     Ok(CalloutReply { status, headers: Headers::default(), body: body.to_vec() })
 }
 
-fn done(outcome: Outcome) -> Replies {
+fn done(outcome: Outcome) -> Read {
     let Outcome::Done(replies) = outcome else { panic!("{outcome:?}") };
     replies
 }
@@ -33,6 +36,15 @@ fn failed(outcome: Outcome) -> Unavailable {
 fn again(outcome: Outcome) -> Call {
     let Outcome::Again(call) = outcome else { panic!("{outcome:?}") };
     call
+}
+
+/// Lets the detached call sent last end.
+fn end<T: Send + 'static>(
+    host: &mut FakeHost,
+    reply: Result<CalloutReply, CalloutError>,
+) -> Option<(T, Replies)> {
+    let (_, note) = host.notes.pop_last().unwrap();
+    read_detached(host, note, reply)
 }
 
 fn get() -> Vec<Command> {
@@ -65,7 +77,7 @@ fn commands_go_out_in_one_callout() {
     assert_eq!(last(&host), r"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$3\r\n\r\n\x00\r\n*1\r\n$4\r\nPING\r\n");
     assert_eq!((sent.cluster.as_str(), sent.timeout_ms, sent.detached), ("sluice.redis", 50, false));
     assert_eq!(call.id().0, 1);
-    let replies = done(call.read(&redis, &mut host, answer(b"+OK\r\n+PONG\r\n")));
+    let replies = done(call.read(&mut host, answer(b"+OK\r\n+PONG\r\n")));
     assert_eq!(replies, [Ok(Reply::Simple(b"OK".to_vec())), Ok(Reply::Simple(b"PONG".to_vec()))]);
     assert_eq!(host.counters["redis_calls_total"], 1);
     assert_eq!(host.histograms["redis_call_ms"], [0]);
@@ -75,11 +87,94 @@ fn commands_go_out_in_one_callout() {
 fn a_detached_call_has_a_seconds_time() {
     let (redis, mut host) = (redis(), FakeHost::default());
     let script = Script::new("return 1");
-    let call = redis.call_detached(&mut host, vec![Command::eval(&script, &["k"])]).unwrap();
+    redis.call_detached(&mut host, vec![Command::eval(&script, &["k"])], 7).unwrap();
     assert!(host.callouts[0].detached && host.callouts[0].timeout_ms == 1_000);
     host.advance_ms(300);
-    again(call.read(&redis, &mut host, answer(b"-NOSCRIPT x\r\n")));
+    assert_eq!(end::<i32>(&mut host, answer(b"-NOSCRIPT x\r\n")), None);
     assert!(host.callouts[1].detached && host.callouts[1].timeout_ms == 700);
+    assert_eq!(end(&mut host, answer(b":5\r\n")), Some((7, Ok(vec![Ok(Reply::Integer(5))]))));
+    assert_eq!(host.counters["redis_calls_total"], 1);
+}
+
+#[test]
+fn the_task_of_a_detached_call_comes_back_whatever_becomes_of_it() {
+    let (redis, mut host) = (redis(), FakeHost { refuse_callouts: true, ..FakeHost::default() });
+    let eval = || vec![Command::eval(&Script::new("return 5"), &["k"])];
+    let unsent = redis.call_detached(&mut host, eval(), "kept").unwrap_err();
+    assert_eq!((unsent.why, unsent.task), (Unavailable::NotSent, Some("kept")));
+    for (advance_ms, refuse, why) in [(0, true, Unavailable::NotSent), (1_000, false, Unavailable::TimedOut)]
+    {
+        host.refuse_callouts = false;
+        redis.call_detached(&mut host, eval(), "kept").unwrap();
+        host.advance_ms(advance_ms);
+        host.refuse_callouts = refuse;
+        assert_eq!(end(&mut host, answer(b"-NOSCRIPT x\r\n")), Some(("kept", Err(why))));
+    }
+    assert!(host.notes.is_empty());
+    assert_eq!(host.counters["redis_failures_total;kind=not_sent"], 2);
+}
+
+#[test]
+fn a_note_of_something_else_is_no_call() {
+    let mut host = FakeHost::default();
+    assert_eq!(read_detached::<()>(&mut host, Box::new(()), answer(b":1\r\n")), None);
+    redis().call_detached(&mut host, get(), "text").unwrap();
+    assert_eq!(end::<u8>(&mut host, answer(b":1\r\n")), None);
+}
+
+#[test]
+fn a_detached_call_counts_toward_the_breaker_that_let_it_through_on_whatever_thread_it_ends() {
+    let (sender, other, mut host) = (redis(), redis(), FakeHost::default());
+    for n in 1..=5 {
+        sender.call_detached(&mut host, get(), n).unwrap();
+    }
+    let ends = thread::spawn(move || {
+        for note in std::mem::take(&mut host.notes).into_values() {
+            let (_, replies) = read_detached::<i32>(&mut host, note, Err(CalloutError::NotAnswered)).unwrap();
+            assert_eq!(replies, Err(Unavailable::TimedOut));
+        }
+        host
+    });
+    let mut host = ends.join().unwrap();
+    assert_eq!(host.counters["redis_breaker_opened_total"], 1);
+    assert_eq!(sender.call(&mut host, get()).unwrap_err(), Unavailable::BreakerOpen);
+    assert!(other.call(&mut host, get()).is_ok(), "another copy's client has a breaker of its own");
+    host.advance_ms(500);
+    sender.call_detached(&mut host, get(), 6).unwrap();
+    let probe = host.notes.pop_first().unwrap().1;
+    drop(sender); // its configuration is gone before the end of the call is read
+    let read = thread::spawn(move || read_detached::<i32>(&mut host, probe, answer(b":1\r\n")).unwrap());
+    assert_eq!(read.join().unwrap(), (6, Ok(vec![Ok(Reply::Integer(1))])));
+}
+
+#[test]
+fn a_detached_probe_closes_the_breaker_of_its_sender_and_one_that_is_dropped_is_followed_by_another() {
+    let (redis, mut host) = (redis(), FakeHost::default());
+    for _ in 0..5 {
+        redis.call_detached(&mut host, get(), ()).unwrap();
+    }
+    while let Some((_, note)) = host.notes.pop_first() {
+        read_detached::<()>(&mut host, note, Err(CalloutError::NotAnswered));
+    }
+    for _ in 0..3 {
+        host.advance_ms(500);
+        redis.call_detached(&mut host, get(), ()).unwrap();
+        assert_eq!(redis.call(&mut host, get()).unwrap_err(), Unavailable::BreakerOpen);
+        host.notes.clear();
+    }
+    host.advance_ms(500);
+    redis.call_detached(&mut host, get(), ()).unwrap();
+    assert!(end::<()>(&mut host, answer(b":1\r\n")).is_some());
+    assert!(redis.call(&mut host, get()).is_ok() && redis.call(&mut host, get()).is_ok());
+}
+
+#[test]
+fn a_breaker_goes_on_after_a_thread_that_died_with_it() {
+    let redis = redis();
+    let client = Arc::clone(&redis.client);
+    let died = thread::spawn(move || client.with_breaker(|_| panic!("on purpose")));
+    assert!(died.join().is_err());
+    assert!(redis.call(&mut FakeHost::default(), get()).is_ok());
 }
 
 #[test]
@@ -92,14 +187,14 @@ fn an_unknown_script_is_sent_with_its_source_within_the_same_deadline() {
         r"*6\r\n$7\r\nEVALSHA\r\n$40\r\n4ca238f611c9d0ae4e9a75a5dbac22aedc379801\r\n$1\r\n2\r\n$2\r\nk1\r\n"
     ));
     host.advance_ms(20);
-    let call = again(call.read(&redis, &mut host, answer(b"+1\r\n-NOSCRIPT No matching script.\r\n+3\r\n")));
+    let call = again(call.read(&mut host, answer(b"+1\r\n-NOSCRIPT No matching script.\r\n+3\r\n")));
     assert_eq!(
         last(&host),
         r"*6\r\n$4\r\nEVAL\r\n$8\r\nreturn 5\r\n$1\r\n2\r\n$2\r\nk1\r\n$2\r\nk2\r\n$1\r\na\r\n"
     );
     assert_eq!((host.callouts[1].timeout_ms, call.id().0), (30, 2));
     host.advance_ms(5);
-    let replies = done(call.read(&redis, &mut host, answer(b":5\r\n")));
+    let replies = done(call.read(&mut host, answer(b":5\r\n")));
     assert_eq!(replies[1], Ok(Reply::Integer(5)));
     assert_eq!(replies[2], Ok(Reply::Simple(b"3".to_vec())));
     assert_eq!((host.counters["redis_calls_total"], &host.histograms["redis_call_ms"]), (1, &vec![25]));
@@ -110,14 +205,14 @@ fn a_script_that_stays_unknown_is_an_error_of_its_own() {
     let (redis, mut host) = (redis(), FakeHost::default());
     let eval = || vec![Command::eval(&Script::new("return 5"), &["k"])];
     let call = redis.call(&mut host, eval()).unwrap();
-    let call = again(call.read(&redis, &mut host, answer(b"-NOSCRIPT x\r\n")));
-    assert_eq!(done(call.read(&redis, &mut host, answer(b"-NOSCRIPT x\r\n"))), [Err(RedisError::NoScript)]);
+    let call = again(call.read(&mut host, answer(b"-NOSCRIPT x\r\n")));
+    assert_eq!(done(call.read(&mut host, answer(b"-NOSCRIPT x\r\n"))), [Err(RedisError::NoScript)]);
     let call = redis.call(&mut host, eval()).unwrap();
     host.advance_ms(50);
-    assert_eq!(failed(call.read(&redis, &mut host, answer(b"-NOSCRIPT x\r\n"))), Unavailable::TimedOut);
+    assert_eq!(failed(call.read(&mut host, answer(b"-NOSCRIPT x\r\n"))), Unavailable::TimedOut);
     let call = redis.call(&mut host, eval()).unwrap();
     host.refuse_callouts = true;
-    assert_eq!(failed(call.read(&redis, &mut host, answer(b"-NOSCRIPT x\r\n"))), Unavailable::NotSent);
+    assert_eq!(failed(call.read(&mut host, answer(b"-NOSCRIPT x\r\n"))), Unavailable::NotSent);
 }
 
 #[test]
@@ -137,7 +232,7 @@ fn failures_are_told_apart_and_counted() {
     for (reply, want, kind) in cases {
         let (redis, mut host) = (redis(), FakeHost::default());
         let call = redis.call(&mut host, get()).unwrap();
-        assert_eq!(failed(call.read(&redis, &mut host, reply)), want);
+        assert_eq!(failed(call.read(&mut host, reply)), want);
         assert_eq!(host.counters[&format!("redis_failures_total;kind={kind}")], 1, "{kind}");
     }
     let (redis, mut host) = (redis(), FakeHost { refuse_callouts: true, ..FakeHost::default() });
@@ -153,7 +248,7 @@ fn the_breaker_opens_on_outages_and_on_nothing_else() {
         let (redis, mut host) = (redis(), FakeHost::default());
         for n in 0..20 {
             let Ok(call) = redis.call(&mut host, get()) else { continue };
-            call.read(&redis, &mut host, if bad { outage() } else { others()[n % 4].clone() });
+            call.read(&mut host, if bad { outage() } else { others()[n % 4].clone() });
         }
         assert_eq!(host.callouts.len(), if bad { 5 } else { 20 });
         assert_eq!(host.counters.get("redis_breaker_opened_total").copied().unwrap_or(0), u64::from(bad));
@@ -166,13 +261,14 @@ fn an_open_breaker_sends_nothing_until_a_probe_may_go() {
     let (redis, mut host) = (redis(), FakeHost::default());
     for _ in 0..5 {
         let call = redis.call(&mut host, get()).unwrap();
-        call.read(&redis, &mut host, Err(CalloutError::NotAnswered));
+        call.read(&mut host, Err(CalloutError::NotAnswered));
     }
     assert_eq!(redis.call(&mut host, get()).unwrap_err(), Unavailable::BreakerOpen);
     host.advance_ms(500);
     let probe = redis.call(&mut host, get()).unwrap();
-    assert_eq!(redis.call_detached(&mut host, get()).unwrap_err(), Unavailable::BreakerOpen);
-    done(probe.read(&redis, &mut host, answer(b":1\r\n")));
+    let unsent = redis.call_detached(&mut host, get(), "kept").unwrap_err();
+    assert_eq!((unsent.why, unsent.task), (Unavailable::BreakerOpen, Some("kept")));
+    done(probe.read(&mut host, answer(b":1\r\n")));
     assert!(redis.call(&mut host, get()).is_ok());
 }
 
@@ -180,9 +276,9 @@ fn an_open_breaker_sends_nothing_until_a_probe_may_go() {
 fn answers_slower_than_the_deadline_open_it_too() {
     let (redis, mut host) = (redis(), FakeHost::default());
     for _ in 0..5 {
-        let call = redis.call_detached(&mut host, get()).unwrap();
+        redis.call_detached(&mut host, get(), ()).unwrap();
         host.advance_ms(51);
-        done(call.read(&redis, &mut host, answer(b":1\r\n")));
+        assert!(matches!(end(&mut host, answer(b":1\r\n")), Some(((), Ok(_)))));
     }
     assert_eq!(host.counters["redis_breaker_opened_total"], 1);
 }
@@ -192,7 +288,7 @@ fn one_success_among_outages_is_an_answer() {
     let (redis, mut host) = (redis(), FakeHost::default());
     let call =
         redis.call(&mut host, vec![Command::new("SET").arg("k").arg("v"), Command::new("PING")]).unwrap();
-    let replies = done(call.read(&redis, &mut host, answer(b"-OOM x\r\n+PONG\r\n")));
+    let replies = done(call.read(&mut host, answer(b"-OOM x\r\n+PONG\r\n")));
     assert_eq!(replies[0], Err(RedisError::OutOfMemory));
     assert_eq!(host.counters["redis_failures_total;kind=out_of_memory"], 1);
 }
@@ -236,7 +332,7 @@ fn errors_are_typed_and_tell_no_data() {
 
 #[test]
 fn replies_are_read() {
-    let cases: [(&[u8], Result<Replies, DecodeError>); 14] = [
+    let cases: [(&[u8], Result<Read, DecodeError>); 14] = [
         (b":-7\r\n", Ok(vec![Ok(Reply::Integer(-7))])),
         (b"$-1\r\n", Ok(vec![Ok(Reply::Nil)])),
         (b"*-1\r\n", Ok(vec![Ok(Reply::Nil)])),
@@ -345,6 +441,6 @@ proptest! {
     fn no_answer_makes_the_client_trap(body in prop::collection::vec(any::<u8>(), 0..100), status_code in 0u16..600) {
         let (redis, mut host) = (redis(), FakeHost::default());
         let call = redis.call(&mut host, get()).unwrap();
-        call.read(&redis, &mut host, status(status_code, &body));
+        call.read(&mut host, status(status_code, &body));
     }
 }

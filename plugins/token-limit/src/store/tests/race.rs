@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use sluice_core::filter::{
-    Callout, CalloutError, CalloutId, Conflict, Headers, Host, Level, Shared, Side, StreamId,
+    Callout, CalloutError, CalloutId, Conflict, Headers, Host, Level, Note, Shared, Side, StreamId,
 };
 use sluice_core::testing::FakeHost;
 
@@ -93,8 +93,8 @@ impl Host for Worker {
     fn hasten(&mut self, stream: StreamId) {
         self.own.hasten(stream);
     }
-    fn callout_detached(&mut self, _: &Callout<'_>) -> Result<CalloutId, CalloutError> {
-        Err(CalloutError::NotSent)
+    fn callout_detached(&mut self, _: &Callout<'_>, note: Note) -> Result<(), Note> {
+        Err(note)
     }
     fn wake_detached_after(&mut self, _: u64) {}
     fn observe(&mut self, series: &str, value: u64) {

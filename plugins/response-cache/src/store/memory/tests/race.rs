@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use sluice_core::filter::{Callout, CalloutError, CalloutId, Conflict, Headers, Level, Side, StreamId};
+use sluice_core::filter::{Callout, CalloutError, CalloutId, Conflict, Headers, Level, Note, Side, StreamId};
 
 use super::*;
 
@@ -37,7 +37,7 @@ impl Host for Raced<'_> {
     fn stream(&self) -> StreamId { StreamId(0) }
     fn hasten(&mut self, _: StreamId) {}
     fn callout(&mut self, _: &Callout<'_>) -> Result<CalloutId, CalloutError> { Err(CalloutError::NotSent) }
-    fn callout_detached(&mut self, _: &Callout<'_>) -> Result<CalloutId, CalloutError> { Err(CalloutError::NotSent) }
+    fn callout_detached(&mut self, _: &Callout<'_>, note: Note) -> Result<(), Note> { Err(note) }
     fn wake_detached_after(&mut self, _: u64) {}
     fn shared(&self, key: &str) -> Shared { self.host.borrow().shared(key) }
     fn set_shared(&mut self, key: &str, value: &[u8], version: u32) -> Result<(), Conflict> {
