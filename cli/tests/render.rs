@@ -185,6 +185,21 @@ fn what_stands_around_native_filters_is_as_it_is_around_others() {
 }
 
 #[test]
+fn native_filters_are_rendered_as_the_documentation_shows() {
+    let text = file(&rendered(NATIVE), "filters/provider.yaml").text;
+    let document = include_str!("../../docs/chain.md");
+    let (_, shown) = document.split_once("```yaml\n").unwrap();
+    let (shown, _) = shown.split_once("```").unwrap();
+    let is_own = |line: &&str| !line.contains("filename: ") && !line.trim_start().starts_with('{');
+    let lines: Vec<&str> = shown.lines().filter(is_own).collect();
+    assert_eq!(lines.len(), 10, "{shown}");
+    let mut rest = text.as_str();
+    for line in lines {
+        (_, rest) = rest.split_once(&format!("    {line}\n")).unwrap_or_else(|| panic!("{line}: {text}"));
+    }
+}
+
+#[test]
 fn nothing_of_native_filters_is_wasm_but_the_names_of_facts_and_metrics() {
     let directory = Path::new("/here");
     let rendering = Rendering { module: Path::new("/libsluice.so"), directory, ..rendering() };
