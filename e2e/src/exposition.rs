@@ -49,9 +49,12 @@ impl fmt::Display for Series {
     }
 }
 
-/// All samples of a page, by series.
+/// All samples of a page, by series, and the types of metrics, by name.
 #[derive(Clone, Debug, Default)]
-pub struct Metrics(BTreeMap<Series, f64>);
+pub struct Metrics {
+    samples: BTreeMap<Series, f64>,
+    types: BTreeMap<String, String>,
+}
 
 impl Metrics {
     /// What Envoy's admin interface tells Prometheus.
@@ -65,17 +68,29 @@ impl Metrics {
     #[must_use]
     #[track_caller]
     pub fn read(page: &str) -> Self {
-        let mut metrics = BTreeMap::new();
-        for line in page.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            let (series, value) = sample(line).unwrap_or_else(|| panic!("no sample: {line}"));
-            assert!(metrics.insert(series, value).is_none(), "twice: {line}");
+        let mut metrics = Self::default();
+        for line in page.lines().filter(|line| !line.is_empty()) {
+            let known = if let Some(comment) = line.strip_prefix('#') {
+                let told = comment.strip_prefix(" TYPE ").and_then(|told| told.split_once(' '));
+                told.and_then(|(name, is)| metrics.types.insert(name.to_owned(), is.to_owned())).is_some()
+            } else {
+                let (series, value) = sample(line).unwrap_or_else(|| panic!("no sample: {line}"));
+                metrics.samples.insert(series, value).is_some()
+            };
+            assert!(!known, "twice: {line}");
         }
-        Self(metrics)
+        metrics
+    }
+
+    /// `counter`, `gauge` or `histogram`, as the page says; empty for a metric that it does not have.
+    #[must_use]
+    pub fn type_of(&self, name: &str) -> &str {
+        self.types.get(name).map_or("", String::as_str)
     }
 
     /// Every series with its value.
     pub fn iter(&self) -> impl Iterator<Item = (&Series, f64)> {
-        self.0.iter().map(|(series, value)| (series, *value))
+        self.samples.iter().map(|(series, value)| (series, *value))
     }
 
     /// The series of one metric.
@@ -136,6 +151,7 @@ mod tests {
         let (series, value) = metrics.of("a").next().unwrap();
         assert_eq!((series.label("b"), value), (a.label("b"), 3.0));
         assert_eq!((metrics.sum("d"), metrics.sum("e_bucket")), (0.0, 2_500_000.0));
+        assert_eq!((metrics.type_of("a"), metrics.type_of("d")), ("counter", ""));
     }
 
     #[test]

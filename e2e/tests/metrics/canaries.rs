@@ -9,10 +9,13 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use sluice_e2e::client::{self, Connection, Reply};
+use sluice_e2e::exposition::Metrics;
 use sluice_e2e::gateway::{self, Gateway, Options};
 use sluice_e2e::redis::{self, Redis};
 use sluice_e2e::upstream::Upstream;
 use sluice_e2e::{process, wait};
+
+use crate::declared;
 
 /// Stands in everything that is secret, and in nothing else.
 const CANARY: &str = "kingfisher";
@@ -233,6 +236,8 @@ fn by_default_no_prompt_answer_key_cookie_or_header_is_told_anywhere() {
     let sinks = sinks(&bed);
     assert_none(&sinks, CANARY);
     assert_none(&sinks[..8], "sk-b-in-a-file");
+    let metrics = Metrics::scrape(bed.gateway.admin());
+    assert!(declared::assert_declared(&metrics).contains_key("redis_calls_total"));
 }
 
 /// Keys that stand in gateway.yaml, or in a file that it names, are in what is rendered, and so in what the admin interface

@@ -13,6 +13,7 @@
 mod bed;
 mod canaries;
 mod client;
+mod declared;
 mod draft;
 mod ends;
 mod kinds;

@@ -11,6 +11,7 @@ use sluice_e2e::wait;
 
 use crate::bed::{self, CALLS, Metered, PRICES};
 use crate::client::{self, Got};
+use crate::declared;
 use crate::ledger::{self, Counts, Rules};
 use crate::traffic::{self, Booked, GLOBBED, LITERAL, Planned};
 
@@ -53,6 +54,7 @@ fn every_counter_of_ten_thousand_requests_is_the_logs_and_every_token_the_provid
     assert_tokens(&run, &metrics);
     assert_costs(&run.records);
     assert_histograms(&metrics);
+    declared::assert_all_labels(&metrics);
 }
 
 fn run(seed: u64) -> Run {
