@@ -127,10 +127,14 @@ fn settled(replies: &Replies, buckets: usize) -> Option<Vec<u64>> {
     store::parse_settled(replies.as_ref().ok()?.first()?.as_ref().ok()?, buckets)
 }
 
-/// Whether Redis certainly has not run the script: it said so. No answer, and one of Envoy's, say nothing.
+/// Whether Redis certainly has not run the script: it said so, or was not asked. No answer, and one of Envoy's, say
+/// nothing.
 fn is_untouched(replies: &Replies) -> bool {
-    let Err(Unavailable::Refused(error)) = replies else { return false };
-    *error != RedisError::NotReachable
+    match replies {
+        Err(Unavailable::NotSent) => true,
+        Err(Unavailable::Refused(error)) => *error != RedisError::NotReachable,
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -167,7 +167,8 @@ pub trait Host {
     /// `note`. A host that goes first drops the notes of the callouts that are open.
     ///
     /// # Errors
-    /// It could not be sent: the note, at once, and then no `on_detached_callout` follows.
+    /// It could not be sent: the note, at once, and then no `on_detached_callout` follows. A host that sends from another
+    /// thread hears of that later; there the callout ends with [`CalloutError::NotSent`].
     fn callout_detached(&mut self, callout: &Callout<'_>, note: Note) -> Result<(), Note>;
     /// Asks for one [`Filter::on_detached_wake`] no sooner than `ms` milliseconds from now, whatever becomes of the
     /// stream. Of several asked for on one worker the soonest counts.

@@ -55,6 +55,7 @@ fn only_the_scripts_answer_takes_a_settlement() {
         (Ok("-ERR user_script:1: no\r\n"), vec![true]),
         (Ok("-upstream failure\r\n"), vec![true]),
         (Err(CalloutError::NotAnswered), vec![true]),
+        (Err(CalloutError::NotSent), vec![false]),
         (Ok("-LOADING Redis is loading\r\n"), vec![false]),
         (Ok("-OOM command not allowed\r\n"), vec![false]),
     ] {
