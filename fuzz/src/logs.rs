@@ -34,10 +34,11 @@ fn known() -> Replayer<'static> {
 
 fn log(lines: &[u8]) {
     FILE.with(|file| {
+        // cut after writing: a file that is made empty first is written to the disk each time
         let mut to = file.as_file();
-        to.set_len(0).unwrap();
         to.seek(SeekFrom::Start(0)).unwrap();
         to.write_all(lines).unwrap();
+        to.set_len(u64::try_from(lines.len()).unwrap()).unwrap();
         let report = KNOWN.with(|known| known.replay(file.path(), 2)).unwrap();
         let lines = lines.split_inclusive(|byte| *byte == b'\n').count();
         let skipped: u64 = report.skipped.iter().map(|skipped| skipped.count).sum();

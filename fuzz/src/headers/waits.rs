@@ -8,12 +8,14 @@ use time::format_description::well_known::Rfc3339;
 /// 2026-11-22T00:00:00Z
 const NOW_MS: u64 = 1_795_305_600_000;
 
-/// Seconds since the epoch of a time of RFC 3339, as the `time` crate reads it; none for those it reads otherwise:
-/// a leap second, which it rounds down, and years that we leave out.
+/// Nanoseconds since the epoch of a time of RFC 3339, as the `time` crate reads it; none for those it reads otherwise:
+/// a leap second, which it rounds down, years that we leave out, and letters between date and time other than that T
+/// (<https://www.rfc-editor.org/rfc/rfc3339#section-5.6>).
 fn rfc3339(text: &str) -> Option<u64> {
     let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     let is_leap = text.get(17..19) == Some("60");
-    let is_known = (1971..=9998).contains(&at.year()) && !is_leap;
+    let is_apart = matches!(text.as_bytes().get(10), Some(b'T' | b't' | b' '));
+    let is_known = (1971..=9998).contains(&at.year()) && !is_leap && is_apart;
     u64::try_from(at.unix_timestamp_nanos()).ok().filter(|_| is_known)
 }
 
