@@ -23,22 +23,36 @@ pub fn read(target: &str) -> io::Result<Vec<Vec<u8>>> {
     text.lines().map(|line| unescape(line).ok_or_else(|| wrong(line))).collect()
 }
 
-/// Keeps `inputs`, the shortest first, as many as there is room for.
+/// Keeps `inputs`, as many as there is room for: the shortest, and of the others some of every length.
 ///
 /// # Errors
 /// The file cannot be written.
 pub fn write(target: &str, mut inputs: Vec<Vec<u8>>) -> io::Result<()> {
     inputs.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
     inputs.dedup();
-    let mut text = String::new();
-    for input in inputs {
-        let line = format!("{}\n", input.escape_ascii());
-        if text.len() + line.len() > MAX_BYTES {
-            break;
-        }
-        text.push_str(&line);
-    }
-    std::fs::write(file(target), text)
+    let lines: Vec<String> = inputs.iter().map(|input| format!("{}\n", input.escape_ascii())).collect();
+    std::fs::write(file(target), choose(&lines, MAX_BYTES).concat())
+}
+
+/// The first of `lines` in half of the room; of the rest as many as the other half holds, spread over all of it: what
+/// reaches deepest is long.
+fn choose(lines: &[String], room: usize) -> Vec<&str> {
+    let mut used = 0;
+    let first = lines.iter().take_while(|line| {
+        used += line.len();
+        used <= room / 2
+    });
+    let (first, rest) = lines.split_at(first.count());
+    let room = room - first.iter().map(String::len).sum::<usize>();
+    let bytes: usize = rest.iter().map(String::len).sum();
+    let (mut seen, mut used) = (0, 0);
+    let spread = rest.iter().filter(|line| {
+        seen += line.len();
+        let is_kept = (used + line.len()) * bytes <= room * seen;
+        used += if is_kept { line.len() } else { 0 };
+        is_kept
+    });
+    first.iter().chain(spread).map(String::as_str).collect()
 }
 
 fn unescape(line: &str) -> Option<Vec<u8>> {
@@ -80,5 +94,18 @@ mod tests {
         for wrong in ["\\", "\\q", "\\x1", "\\xzz"] {
             assert_eq!(unescape(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_shortest_are_kept_and_some_of_every_length() {
+        let lines: Vec<String> = (1..=100).map(|length| "x".repeat(length)).collect();
+        let kept: Vec<usize> = choose(&lines, 1_000).iter().map(|line| line.len()).collect();
+        assert_eq!(kept[..31], (1..=31).collect::<Vec<_>>());
+        assert!(
+            kept.iter().sum::<usize>() <= 1_000 && kept[31..].iter().any(|length| *length > 90),
+            "{kept:?}"
+        );
+        assert_eq!(choose(&lines, 5_050).len(), 100);
+        assert_eq!(choose(&lines, 0).len(), 0);
     }
 }

@@ -22,9 +22,13 @@ const STATUS: &str = "response.code";
 const FLAGS: &str = "response.flags";
 const DETAILS: &str = "response.code_details";
 
+/// Facts that hold fingerprints of keys.
+const FINGERPRINTS: [Fact; 2] = [context::KEY_ID, context::PROVIDER_KEY];
+
 /// Facts that hold only what our own filters write: closed lists, numbers, JSON.
-const OURS: [Fact; 9] = [
+const OURS: [Fact; 10] = [
     context::OPERATION,
+    context::ATTEMPT_BROKE,
     context::ERROR,
     context::LIMIT,
     context::CACHE,
@@ -55,7 +59,9 @@ fn put(host: &mut FakeHost, part: &[u8], bodies: &mut [Vec<u8>; 2]) {
     match number {
         0..=127 => {
             let fact = context::ALL[number % context::ALL.len()];
-            host.facts.insert(fact.0.to_owned(), value.to_vec());
+            let is_fingerprint = FINGERPRINTS.iter().any(|one| one.0 == fact.0);
+            let value = if is_fingerprint { fingerprint(value) } else { value.to_vec() };
+            host.facts.insert(fact.0.to_owned(), value);
         }
         128..=143 => {
             let status = u64::from(u16::from_le_bytes([byte(value, 0), byte(value, 1)]) % 1_000);
@@ -88,6 +94,12 @@ fn put(host: &mut FakeHost, part: &[u8], bodies: &mut [Vec<u8>; 2]) {
             host.response.push((name[number % 4].to_owned(), value.to_vec()));
         }
     }
+}
+
+/// As filters write one.
+fn fingerprint(value: &[u8]) -> Vec<u8> {
+    let bytes: [u8; 4] = std::array::from_fn(|at| byte(value, at));
+    format!("{:08x}", u32::from_be_bytes(bytes)).into_bytes()
 }
 
 fn byte(value: &[u8], at: usize) -> u8 {
