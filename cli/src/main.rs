@@ -106,6 +106,7 @@ fn render(file: &Path, output: &Path) -> Done {
 fn write(gateway: &Gateway, output: &Path) -> Result<(), String> {
     let directory = std::path::absolute(output).map_err(|error| error.to_string())?;
     let (module, roots) = (run::module(gateway.filters)?, run::roots(gateway)?);
+    run::fits_directory(gateway, &directory)?;
     let rendering = Rendering { directory: &directory, module: &module, roots: &roots, access_log: None };
     let rendered = render::render(gateway, &rendering);
     render::write(&rendered.files(&rendering), &directory)

@@ -195,6 +195,20 @@ fn native_filters_come_from_where_the_others_do() {
     assert!(text.contains("libsluice.so}") && !text.contains("sluice.wasm"), "{text}");
 }
 
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[test]
+fn native_filters_need_a_folder_with_room_for_a_socket_where_there_is_redis() {
+    for (redis, length, fits) in [("redis: {url: \"redis://r:6379\"}\n", 90, false), ("", 90, true)] {
+        let native = format!("{GOOD}filters: native\n{redis}");
+        let directory = directory(&[("gateway.yaml", &native), ("a.key", "sk-canary"), ("libsluice.so", "")]);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+        command.args(["render", "-o", &"x".repeat(length)]).current_dir(directory.path());
+        let (code, _, err) = said(&command.env("SLUICE_DIST", directory.path()).output().unwrap());
+        assert_eq!(code == 0, fits, "{err}");
+        assert_eq!(err.contains("take a shorter folder"), !fits, "{err}");
+    }
+}
+
 #[test]
 fn a_gateway_that_cannot_be_asked_leaves_the_rest_of_the_explanation() {
     let limits = "limits: [{name: calls, requests: 5, per: 1m}]\n";

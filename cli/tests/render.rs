@@ -17,6 +17,10 @@ fn rendering() -> Rendering<'static> {
 }
 
 fn rendered(more: &str) -> Rendered {
+    rendered_as(more, &rendering())
+}
+
+fn rendered_as(more: &str, rendering: &Rendering<'_>) -> Rendered {
     let yaml = format!(
         "providers: {{a: {{url: http://a/v1}}}}\nmodels: [{{match: '*', targets: [{{provider: a}}]}}]\n{more}"
     );
@@ -24,7 +28,7 @@ fn rendered(more: &str) -> Rendered {
         env: &|name| matches!(name, "REDIS_PASSWORD" | "GUARD_KEY").then(|| "sk-env".to_owned()),
     };
     let loaded = check(Path::new("gateway.yaml"), yaml.as_bytes(), &options);
-    render(&loaded.gateway.unwrap_or_else(|| panic!("{}", loaded.report)), &rendering())
+    render(&loaded.gateway.unwrap_or_else(|| panic!("{}", loaded.report)), rendering)
 }
 
 fn plugin<'a>(rendered: &'a Rendered, name: &str) -> &'a Value {
@@ -159,17 +163,35 @@ fn native_filters_are_the_same_chains_in_a_shared_object() {
     assert_eq!(paths(&native), paths(&together));
 }
 
+/// Takes what is called `name` out of all lists in `value`; how many there were.
+fn take(value: &mut Value, name: &str) -> usize {
+    match value {
+        Value::Object(members) => members.values_mut().map(|member| take(member, name)).sum(),
+        Value::Array(items) => {
+            let taken = items.extract_if(.., |item| item["name"] == name).count();
+            items.iter_mut().fold(taken, |taken, item| taken.saturating_add(take(item, name)))
+        }
+        _ => 0,
+    }
+}
+
 #[test]
 fn what_stands_around_native_filters_is_as_it_is_around_others() {
     let (together, native) = (rendered(ALL), rendered(&[NATIVE, ALL].concat()));
     let wasm = "envoy.extensions.filters.http.wasm.v3.Wasm";
     let module = "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
-    let listener = native.listener.to_string();
+    let mut listener = native.listener.clone();
+    assert_eq!(take(&mut listener, "replies"), 2);
+    let listener = listener.to_string();
     assert_eq!(listener.matches(module).count(), 2);
     assert_eq!(listener.replace(module, wasm), together.listener.to_string());
-    for path in ["clusters.yaml", "routes.yaml"] {
-        assert_eq!(file(&native, path), file(&together, path));
-    }
+    assert_eq!(file(&native, "routes.yaml"), file(&together, "routes.yaml"));
+    let clusters = |rendered: &Rendered| -> Vec<Value> {
+        rendered.clusters.iter().map(|cluster| cluster.resource.clone()).collect()
+    };
+    let mut of_native = json!(clusters(&native));
+    assert_eq!(take(&mut of_native, "sluice.redis.main"), 1);
+    assert_eq!(of_native, json!(clusters(&together)));
     let listeners = file(&native, "listeners.yaml").text;
     for (kind, name) in [("network", "redis-bridge"), ("http", "response-cache")] {
         let (_, filter) = listeners.split_once(&format!("- name: {name}\n")).unwrap();
@@ -203,7 +225,7 @@ fn native_filters_are_rendered_as_the_documentation_shows() {
 fn nothing_of_native_filters_is_wasm_but_the_names_of_facts_and_metrics() {
     let directory = Path::new("/here");
     let rendering = Rendering { module: Path::new("/libsluice.so"), directory, ..rendering() };
-    for file in rendered(&[NATIVE, ALL].concat()).files(&rendering) {
+    for file in rendered_as(&[NATIVE, ALL].concat(), &rendering).files(&rendering) {
         let text = file.text.replace("wasmcustom", "").replace("wasm.ai", "").to_lowercase();
         for word in ["wasm", "v8", "root_id", "vm_", "a trap"] {
             assert!(!text.contains(word), "{word} in {}: {text}", file.path);

@@ -126,9 +126,7 @@ pub fn wait_records(gateway: &Gateway, model: &str, count: usize) -> Vec<Value> 
 #[must_use]
 #[track_caller]
 pub fn counter(gateway: &Gateway, name: &str) -> u64 {
-    let stats = client::get(gateway.admin(), &format!("/stats?filter=^wasmcustom.{name}$")).text();
-    let line = stats.lines().find_map(|line| line.strip_prefix(&format!("wasmcustom.{name}: ")));
-    line.and_then(|value| value.parse().ok()).unwrap_or(0)
+    gateway.counter(name)
 }
 
 /// Answers to `bodies`, all sent at the same moment, each over a connection of its own.

@@ -114,7 +114,8 @@ fn sample(line: &str) -> Option<(Series, f64)> {
         while !inside.starts_with('}') {
             let (name, after) = inside.split_once("=\"")?;
             let (value, after) = quoted(after)?;
-            series.labels.insert(name.to_owned(), value);
+            // To Prometheus, an empty label is none.
+            series = series.with(name, &value);
             inside = after.strip_prefix(',').unwrap_or(after);
         }
         rest = &inside[1..];

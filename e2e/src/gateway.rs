@@ -133,6 +133,18 @@ impl Gateway {
         self.log_line(model, |line| line["ai_log"]["model"] == model)["ai_log"].clone()
     }
 
+    /// A counter or gauge of the filters by its name, `;label=value` in it, 0 before it has counted.
+    #[must_use]
+    #[track_caller]
+    pub fn counter(&self, series: &str) -> u64 {
+        let native = std::env::var("SLUICE_FILTERS").is_ok_and(|how| how == "native");
+        // What Envoy joins of a name and of labels that are told apart, and what is the whole name of a Wasm filter's.
+        let name = if native { series.replace([';', '='], ".") } else { series.to_owned() };
+        let stats = client::get(self.admin(), &format!("/stats?filter=^wasmcustom.{name}$")).text();
+        let line = stats.lines().find_map(|line| line.strip_prefix(&format!("wasmcustom.{name}: ")));
+        line.and_then(|value| value.parse().ok()).unwrap_or(0)
+    }
+
     /// Does not fail the test when a filter traps: for filters that do so on purpose.
     pub fn allow_traps(&mut self) {
         self.may_trap = true;

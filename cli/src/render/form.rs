@@ -67,6 +67,32 @@ pub(super) fn loaded(plugins: &[Plugin], how: Filters, read: &str) -> Vec<Plugin
     CHAINS.into_iter().map(chain).collect()
 }
 
+/// What stands behind the filters of a stage: for a native chain, the filter that sends its replies.
+pub(super) fn behind(how: Filters, module: &Path) -> Option<Value> {
+    let replies = || {
+        json!({
+            "name": chain::REPLIES,
+            "#": "Sends the replies of the filter before it, which would hear nothing of those that it sends itself.",
+            "typed_config": {
+                "@type": NATIVE,
+                "dynamic_module_config": dynamic_module(module),
+                "filter_name": chain::REPLIES,
+            },
+        })
+    };
+    (how == Filters::Native).then(replies)
+}
+
+/// How Envoy loads a shared object.
+fn dynamic_module(module: &Path) -> Value {
+    json!({
+        "module": {"local": {"filename": module}},
+        "#": "Its threads' own state would outlive it.",
+        "do_not_close": true,
+        "metrics_namespace": METRICS,
+    })
+}
+
 /// Settings of Envoy's runtime. Of Wasm filters Prometheus is told metrics without [`METRICS`] and a prefix of Envoy's
 /// own before their names; of native ones only with this.
 pub(super) fn settings(how: Filters) -> Map<String, Value> {
@@ -131,12 +157,7 @@ impl Form<'_> {
     fn native(&self, kind: &str, plugin: &Plugin) -> Value {
         json!({
             "@type": kind,
-            "dynamic_module_config": {
-                "module": {"local": {"filename": self.module}},
-                "#": "Its threads' own state would outlive it.",
-                "do_not_close": true,
-                "metrics_namespace": METRICS,
-            },
+            "dynamic_module_config": dynamic_module(self.module),
             "filter_name": root_id(plugin),
             "filter_config": configuration(plugin),
         })

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sluice_core::openai::error::{Code, ERROR_HEADER};
 
 use super::filters::Stage;
-use super::form::type_urls;
+use super::form::{behind, type_urls};
 use super::{Rendering, routes, seconds, tracing};
 use crate::gateway::{Filters, Gateway};
 
@@ -136,17 +136,16 @@ fn discovered(
     rendering: &Rendering<'_>,
 ) -> Vec<Value> {
     let of_stage = filters.iter().filter(|(_, of)| *of == stage);
-    of_stage
-        .map(|(name, _)| {
-            json!({
-                "name": name,
-                "config_discovery": {
-                    "config_source": source(rendering, &format!("filters/{name}.yaml")),
-                    "type_urls": type_urls(name, how),
-                },
-            })
+    let places = of_stage.map(|(name, _)| {
+        json!({
+            "name": name,
+            "config_discovery": {
+                "config_source": source(rendering, &format!("filters/{name}.yaml")),
+                "type_urls": type_urls(name, how),
+            },
         })
-        .collect()
+    });
+    places.chain(behind(how, rendering.module)).collect()
 }
 
 /// A file that Envoy reads again whenever another is moved into its place.

@@ -39,7 +39,7 @@ pub use cache::OPERATOR;
 pub use clusters::Cluster;
 pub use files::{File, write};
 pub use filters::{Plugin, Stage};
-pub use redis::Bridge;
+pub use redis::{Bridge, socket};
 
 use crate::gateway::{Filters, Gateway, Hop};
 use form::Form;
@@ -148,10 +148,10 @@ impl Rendered {
     /// `listeners.yaml`.
     #[must_use]
     pub fn listener_file(&self, rendering: &Rendering<'_>) -> File {
-        let bridge = self.bridge.as_ref().map(|bridge| bridge.listener(&self.form(rendering)));
+        let bridge = self.bridge.as_ref().map(|bridge| bridge.resources(&self.form(rendering), rendering));
         let operator = self.operator.as_ref();
         let operator = operator.map(|plugin| cache::listener(plugin, &self.form(rendering)));
-        let inner = bridge.into_iter().chain(operator);
+        let inner = bridge.into_iter().flatten().chain(operator);
         let listeners: Vec<Value> = inner.chain([self.listener.clone()]).collect();
         File::discovery("listeners.yaml", &listeners, self.listener_is_secret)
     }
@@ -159,7 +159,8 @@ impl Rendered {
     /// How many listeners `listeners.yaml` holds.
     #[must_use]
     pub fn listeners(&self) -> u64 {
-        1_u64.saturating_add(self.bridge.is_some().into()).saturating_add(self.operator.is_some().into())
+        let of_bridge = self.bridge.as_ref().map_or(0, Bridge::listeners);
+        1_u64.saturating_add(of_bridge).saturating_add(self.operator.is_some().into())
     }
 
     /// The filters that Envoy loads.

@@ -1,8 +1,11 @@
 //! The road to Redis: callouts of the filters go to an internal listener, where redis-bridge turns them into what
 //! Envoy's redis_proxy speaks, which keeps the connections to the nodes.
 
+use std::path::{Path, PathBuf};
+
 use redis_bridge::RedisBridge;
 use serde_json::{Value, json};
+use sluice_core::chain::OF_MAIN_THREAD;
 use sluice_core::config::SecretSource;
 use sluice_core::network::NetworkFilter as _;
 
@@ -10,7 +13,7 @@ use super::clusters::{Cluster, tls_context};
 use super::filters::{Plugin, Stage};
 use super::form::Form;
 use super::{Rendering, seconds};
-use crate::gateway::{Gateway, Host, Redis, Secret};
+use crate::gateway::{Filters, Gateway, Host, Redis, Secret};
 
 /// Where callouts for Redis go, and the listener behind it.
 pub(super) const CLUSTER: &str = "sluice.redis";
@@ -30,6 +33,8 @@ pub struct Bridge {
     pub plugin: Plugin,
     /// Settings of redis_proxy.
     settings: Value,
+    /// Filters are native: what outlives a request is sent by Envoy's main thread.
+    native: bool,
 }
 
 /// The listener's parts, where the gateway has a Redis.
@@ -46,7 +51,7 @@ pub(super) fn bridge(gateway: &Gateway) -> Option<Bridge> {
         let cache = json!({"name": CLUSTER, "dns_lookup_family": "V4_PREFERRED"});
         settings.insert("dns_cache_config".into(), cache);
     }
-    Some(Bridge { plugin, settings })
+    Some(Bridge { plugin, settings, native: gateway.filters == Filters::Native })
 }
 
 /// Room for the largest answer in the cache, each way.
@@ -56,8 +61,19 @@ fn max_bytes(gateway: &Gateway) -> u64 {
 }
 
 impl Bridge {
-    /// The listener as Envoy reads it.
-    pub(super) fn listener(&self, form: &Form<'_>) -> Value {
+    /// How many listeners it takes.
+    pub(super) fn listeners(&self) -> u64 {
+        if self.native { 2 } else { 1 }
+    }
+
+    /// The listeners as Envoy reads them.
+    pub(super) fn resources(&self, form: &Form<'_>, rendering: &Rendering<'_>) -> Vec<Value> {
+        let mut listeners = vec![self.listener(form)];
+        listeners.extend(self.native.then(|| of_main_thread(rendering)));
+        listeners
+    }
+
+    fn listener(&self, form: &Form<'_>) -> Value {
         json!({
             "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
             "name": CLUSTER,
@@ -80,6 +96,61 @@ impl Bridge {
     }
 }
 
+/// Where Envoy's main thread asks, if the files lie in `directory`.
+#[must_use]
+pub fn socket(directory: &Path) -> PathBuf {
+    directory.join("redis.sock")
+}
+
+/// The way of Envoy's main thread, which reaches no internal listener: over a socket to a worker, and on from there.
+fn of_main_thread(rendering: &Rendering<'_>) -> Value {
+    json!({
+        "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
+        "name": format!("{CLUSTER}{OF_MAIN_THREAD}"),
+        "#": "Takes what Envoy's main thread sends, which reaches no internal listener. Nobody else may open it.",
+        "address": {"pipe": {"path": socket(rendering.directory), "mode": 0o600}},
+        "filter_chains": [{"filters": [{
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                "stat_prefix": "redis",
+                "codec_type": "HTTP1",
+                "generate_request_id": false,
+                "server_header_transformation": "PASS_THROUGH",
+                "route_config": {
+                    "name": "redis",
+                    "virtual_hosts": [{
+                        "name": "redis",
+                        "domains": ["*"],
+                        "routes": [{"match": {"prefix": "/"}, "route": {"cluster": CLUSTER, "timeout": "0s"}}],
+                    }],
+                },
+                "http_filters": [{
+                    "name": "envoy.filters.http.router",
+                    "typed_config": {
+                        "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
+                        "suppress_envoy_headers": true,
+                    },
+                }],
+            },
+        }]}],
+    })
+}
+
+/// The cluster in front of that.
+fn to_worker(rendering: &Rendering<'_>) -> Value {
+    let name = format!("{CLUSTER}{OF_MAIN_THREAD}");
+    json!({
+        "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "0.25s",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [
+            {"endpoint": {"address": {"pipe": {"path": socket(rendering.directory)}}}},
+        ]}]},
+    })
+}
+
 /// The clusters on both sides of the listener. Their names never change: requests that run have no part in them.
 pub(super) fn clusters(gateway: &Gateway, rendering: &Rendering<'_>) -> Vec<Cluster> {
     let Some(redis) = &gateway.redis else {
@@ -87,10 +158,15 @@ pub(super) fn clusters(gateway: &Gateway, rendering: &Rendering<'_>) -> Vec<Clus
     };
     let mut login = [&redis.username, &redis.password].into_iter().flatten();
     let secret = login.any(|secret| matches!(secret.source(), SecretSource::Value(_)));
-    vec![
+    let mut clusters = vec![
         Cluster { name: CLUSTER.into(), resource: inner(), secret: false },
         Cluster { name: NODES.into(), resource: nodes(redis, rendering), secret },
-    ]
+    ];
+    if gateway.filters == Filters::Native {
+        let (name, resource) = (format!("{CLUSTER}{OF_MAIN_THREAD}"), to_worker(rendering));
+        clusters.push(Cluster { name, resource, secret: false });
+    }
+    clusters
 }
 
 fn inner() -> Value {

@@ -24,6 +24,7 @@ use deadline::Deadline;
 use envoy::Envoy;
 pub use find::{module, roots};
 use live::Live;
+pub use native::fits_directory;
 use watch::Watch;
 
 /// Exit status when gateway.yaml has a mistake.
@@ -96,6 +97,7 @@ fn serve(options: &Options) -> Result<(), Failure> {
     let path = find::envoy()?;
     if gateway.filters == Filters::Native {
         native::fits_envoy(&path)?;
+        fits_directory(&gateway, directory.path())?;
     }
     let mut watch = looked.with(&loaded.files);
     let mut live = Live::write(gateway, rendering)?;

@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::gateway::{Filters, Gateway};
+use crate::render;
+
 /// The Envoy whose ABI the filters are built for. Envoy promises that of a release to the next one alone, and loads a module
 /// of any other with no more than a warning; one that is older lacks what the filters call, and ends when they do.
 /// <https://www.envoyproxy.io/docs/envoy/v1.40.0/intro/arch_overview/advanced/dynamic_modules>
@@ -18,6 +21,25 @@ pub(super) fn fits_machine(os: &str, arch: &str) -> Result<(), String> {
     }
     Err(format!(
         "filters: native runs on Linux on x86_64 and aarch64, and this is {os} on {arch}; write `filters: together`"
+    ))
+}
+
+/// Longest path of a socket in bytes, which the system holds in 108 and ends with a zero:
+/// <https://man7.org/linux/man-pages/man7/unix.7.html>.
+const MAX_SOCKET: usize = 107;
+
+/// Whether the files of `gateway` can lie in `directory`: native filters reach Redis by a socket there.
+///
+/// # Errors
+/// Its path is too long for that.
+pub fn fits_directory(gateway: &Gateway, directory: &Path) -> Result<(), String> {
+    let length = render::socket(directory).as_os_str().len();
+    if gateway.filters != Filters::Native || gateway.redis.is_none() || length <= MAX_SOCKET {
+        return Ok(());
+    }
+    let path = directory.display();
+    Err(format!(
+        "{path}: is too long for the socket that native filters reach Redis by; take a shorter folder"
     ))
 }
 

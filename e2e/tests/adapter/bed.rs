@@ -1,5 +1,6 @@
 //! An Envoy with four probes: `outer` and `inner` in the gateway stage, `first` and `last` in the provider stage. As
-//! `SLUICE_FILTERS` says, those of a stage are one filter of Envoy (`together`, unless told) or two (`separate`).
+//! `SLUICE_FILTERS` says, those of a stage are one filter of Envoy (`together`, unless told, and `native`) or two
+//! (`separate`).
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -209,16 +210,38 @@ fn parse(line: &str) -> Line {
     }
 }
 
-/// The probe's module, as `scripts/build-wasm` made it beside the tests.
+/// The probe's module, as the scripts made it beside the tests.
 #[track_caller]
 fn module() -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a target folder").join("probe.wasm");
-    assert!(path.is_file(), "{} is missing: run scripts/build-wasm", path.display());
+    let (file, script) =
+        if is("native") { ("libprobe.so", "build-native") } else { ("probe.wasm", "build-wasm") };
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a target folder").join(file);
+    assert!(path.is_file(), "{} is missing: run scripts/{script}", path.display());
     path
+}
+
+/// Whether this is the form in which filters are loaded.
+pub(crate) fn is(form: &str) -> bool {
+    std::env::var("SLUICE_FILTERS").is_ok_and(|how| how == form)
+}
+
+/// A native filter of the probe's module.
+fn native(root: &str, config: &Value) -> Value {
+    json!({"name": root, "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
+        "dynamic_module_config": {
+            "module": {"local": {"filename": module()}}, "do_not_close": true, "metrics_namespace": "wasmcustom",
+        },
+        "filter_name": root,
+        "filter_config": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": config.to_string()},
+    }})
 }
 
 /// The filter `root` of the probe's module, with its own JSON.
 pub(crate) fn filter(root: &str, config: &Value) -> Value {
+    if is("native") {
+        return native(root, config);
+    }
     json!({"name": root, "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
         "config": {
@@ -294,12 +317,14 @@ fn stage(probes: &[(&str, &str)], joins: bool) -> Vec<Value> {
         let patched = json!({"script": {"on": {"response_headers": [{"set_header": ["x-patched", name]}]}}});
         (*root, json!({"as": name, "routes": {"patched": patched}}))
     });
-    if std::env::var("SLUICE_FILTERS").is_ok_and(|how| how == "separate") {
+    if is("separate") {
         return configs.map(|(root, config)| filter(root, &config)).collect();
     }
     let filters: Vec<Value> = configs.map(|(root, config)| json!({"name": root, "config": config})).collect();
     let publish = ["outer", "inner", "first", "last", "ai.error"];
-    vec![filter("chain", &json!({"filters": filters, "publish": publish, "joins": joins}))]
+    let mut stage = vec![filter("chain", &json!({"filters": filters, "publish": publish, "joins": joins}))];
+    stage.extend(is("native").then(|| native("replies", &Value::Null)));
+    stage
 }
 
 /// Requests below `/plain` and `/patched` go to `upstream`, those below `/retry` up to three times; those below

@@ -5,7 +5,7 @@ use std::thread;
 use serde_json::{Value, json};
 use sluice_e2e::{client, wait};
 
-use crate::bed::{Bed, bed};
+use crate::bed::{self, Bed, bed};
 
 /// How late a wake-up may be on a machine under load, in milliseconds.
 const LATE_MS: u64 = 5_000;
@@ -76,11 +76,14 @@ fn a_stream_that_is_gone_is_not_woken() {
     assert_eq!(bed.line(&path).notes("inner"), []);
     let path = Bed::path("plain", &json!({"inner": script(&[400])}));
     assert_eq!(bed.post(&path, "{}").status, 200);
-    assert_eq!(bed.stat("wasmcustom.woken_though_gone"), None);
+    assert!(bed.stat("wasmcustom.woken_though_gone").is_none_or(|count| count == "0"));
 }
 
 #[test]
 fn the_timer_stops_when_nobody_waits() {
+    if bed::is("native") {
+        return; // native filters have alarms, each for one, and no tick
+    }
     let bed = Bed::start(1);
     let logging = client::send(bed.envoy.admin(), "POST", "/logging?wasm=trace", &[], b"");
     assert_eq!(logging.status, 200);

@@ -280,12 +280,7 @@ impl Guarded {
 
     /// A statistic of Envoy's; 0 where there is none.
     pub(crate) fn counter(&self, name: &str) -> u64 {
-        let stats = client::get(self.gateway.admin(), &format!("/stats?filter={name}")).text();
-        let found = stats.lines().filter_map(|line| line.rsplit_once(": "));
-        found
-            .filter(|(known, _)| known.ends_with(name))
-            .filter_map(|(_, value)| value.parse::<u64>().ok())
-            .sum()
+        self.gateway.counter(name)
     }
 }
 

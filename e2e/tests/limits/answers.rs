@@ -120,12 +120,9 @@ fn operators_see_what_limits_do() {
     for _ in 0..3 {
         assert_eq!(ask(&bed, "gpt-told-seen", &json!({})).status, 429);
     }
-    let stats = || client::get(bed.gateway.admin(), "/stats?filter=token_limit").text();
     wait::until("the counters", || {
-        let stats = stats();
-        let has = |line: &str| stats.lines().any(|one| one.ends_with(line));
-        (has("token_limit_refused_total;limit=seen: 3") && stats.contains("token_limit_admitted_total: "))
-            .then_some(())
+        let refused = bed.gateway.counter("token_limit_refused_total;limit=seen");
+        (refused == 3 && bed.gateway.counter("token_limit_admitted_total") > 0).then_some(())
     });
     let prometheus = client::get(bed.gateway.admin(), "/stats/prometheus").text();
     assert!(prometheus.contains("token_limit_admitted_total"), "{prometheus}");

@@ -121,9 +121,7 @@ pub(crate) fn shown(gateway: &Gateway, key: &str, limit: &str) -> (u64, u64) {
 /// A counter of the filters, 0 if it has not counted yet.
 #[track_caller]
 pub(crate) fn counter(gateway: &Gateway, name: &str) -> u64 {
-    let stats = client::get(gateway.admin(), &format!("/stats?filter=^wasmcustom.{name}$")).text();
-    let line = stats.lines().find_map(|line| line.strip_prefix(&format!("wasmcustom.{name}: ")));
-    line.and_then(|value| value.parse().ok()).unwrap_or(0)
+    gateway.counter(name)
 }
 
 /// Waits for the records of `count` requests to `model`: what the limits decided on each.

@@ -71,7 +71,8 @@ pub(crate) fn counted(metrics: &Metrics) -> Counts {
         let of_requests = OF_REQUESTS.iter().any(|prefix| name.starts_with(prefix));
         (of_requests && !name.ends_with("_bucket") && !name.ends_with("_sum")) || OF_OTHERS.contains(&name)
     };
-    let found = metrics.iter().filter(|(series, _)| ours(&series.name));
+    // A native filter's metric without labels is there before it has counted.
+    let found = metrics.iter().filter(|(series, value)| ours(&series.name) && *value != 0.0);
     found.map(|(series, value)| (series.clone(), whole(series, value))).collect()
 }
 

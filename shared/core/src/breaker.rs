@@ -27,6 +27,14 @@ pub struct Ticket {
     probe: u64, // 0: given while closed
 }
 
+impl Ticket {
+    /// Whether its call is to show that the service is back.
+    #[must_use]
+    pub const fn is_probe(self) -> bool {
+        self.probe != 0
+    }
+}
+
 impl Breaker {
     /// Whether a call may be made. While open, one probe each time the back-off has passed.
     #[must_use = "its outcome is to be reported"]

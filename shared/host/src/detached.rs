@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use std::ptr::addr_eq;
 use std::rc::{Rc, Weak};
 
-use sluice_core::filter::{CalloutId, Host as _, Note, StreamId};
+use sluice_core::filter::{CalloutError, CalloutId, Host as _, Note, StreamId};
 
 use crate::envoy::Envoy;
 use crate::kind::{Answer, Setting};
+use crate::platform::errands::{Letter, mail};
 use crate::stage;
 use crate::wake::{Waiting, Wake};
 
@@ -21,6 +22,14 @@ pub(crate) struct Detached {
     this: Weak<Self>,
     callouts: RefCell<HashMap<CalloutId, Sent>>,
     wakes: RefCell<Vec<(u64, Rc<dyn Setting>)>>,
+}
+
+/// Something to do that outlives a stream.
+pub(crate) enum Errand {
+    /// A callout, with what its sender wants to know at its end.
+    Callout(Letter, Note),
+    /// A wake-up at this time, in milliseconds since the epoch.
+    Wake(u64),
 }
 
 /// A detached callout that is open.
@@ -42,15 +51,32 @@ impl Detached {
         })
     }
 
-    /// Takes over what a callback asked of `host`.
-    pub(crate) fn settle(&self, host: &mut Envoy<'_>, setting: &Rc<dyn Setting>) {
+    /// Takes over what a callback asked of `host`; `setting` is that of `route`.
+    pub(crate) fn settle(&self, host: &mut Envoy<'_>, setting: &Rc<dyn Setting>, route: &str) {
         host.hastened.iter().for_each(|stream| self.waiting.hasten(*stream));
-        for (token, note) in host.detached.drain(..) {
-            let sent = Sent { setting: Rc::clone(setting), note };
-            self.callouts.borrow_mut().insert(CalloutId(token), sent);
+        let callouts = host.detached.drain(..).map(|(letter, note)| Errand::Callout(letter, note));
+        let mut errands: Vec<Errand> = callouts.collect();
+        errands.extend(host.wake_detached.map(|ms| Errand::Wake(host.now_ms().saturating_add(ms))));
+        for errand in errands {
+            if let Some(errand) = mail(self.root, self.at, route, errand) {
+                self.carry_out(errand, setting);
+            }
         }
-        if let Some(ms) = host.wake_detached {
-            self.wake_at(host.now_ms().saturating_add(ms), setting);
+    }
+
+    /// Does an errand of `setting`.
+    pub(crate) fn carry_out(&self, errand: Errand, setting: &Rc<dyn Setting>) {
+        match errand {
+            Errand::Wake(at_ms) => self.wake_at(at_ms, setting),
+            Errand::Callout(letter, note) => match letter.send() {
+                Some(token) => {
+                    let sent = Sent { setting: Rc::clone(setting), note };
+                    self.callouts.borrow_mut().insert(CalloutId(token), sent);
+                }
+                None => self.call(setting, |host| {
+                    setting.on_detached_callout(host, note, Err(CalloutError::NotSent));
+                }),
+            },
         }
     }
 
@@ -75,7 +101,7 @@ impl Detached {
             ..Envoy::default()
         };
         call(&mut host);
-        self.settle(&mut host, setting);
+        self.settle(&mut host, setting, "");
     }
 
     fn wake_at(&self, at_ms: u64, setting: &Rc<dyn Setting>) {

@@ -9,8 +9,8 @@ use sluice_core::filter::{
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::abi::{self, MetricType};
-use crate::dispatch;
 use crate::flow::Window;
+use crate::platform::errands::Letter;
 use crate::shared;
 use crate::stage::{self, Stage};
 
@@ -44,8 +44,8 @@ pub(crate) struct Envoy<'a> {
     pub(crate) wake: Option<u64>,
     /// Streams whose wake-up is to come now.
     pub(crate) hastened: Vec<StreamId>,
-    /// Callouts sent that outlive the stream, with their notes.
-    pub(crate) detached: Vec<(u32, Note)>,
+    /// Callouts that outlive the stream, with their notes.
+    pub(crate) detached: Vec<(Letter, Note)>,
     /// Detached wake-up asked for, in milliseconds from now.
     pub(crate) wake_detached: Option<u64>,
     /// The headers of the side in hand are still held, so their `content-length` can be corrected.
@@ -184,13 +184,8 @@ impl Host for Envoy<'_> {
     }
 
     fn callout_detached(&mut self, callout: &Callout<'_>, note: Note) -> Result<(), Note> {
-        // A callout is cancelled with the context that sent it, and the root's stays.
-        abi::set_effective_context(self.root);
-        let token = abi::send_callout(callout);
-        abi::set_effective_context(self.context);
-        let Some(token) = token else { return Err(note) };
-        dispatch::expect_callout(token, self.root);
-        self.detached.push((token, note));
+        let Some(letter) = Letter::of(callout, self.root, self.context) else { return Err(note) };
+        self.detached.push((letter, note));
         Ok(())
     }
 

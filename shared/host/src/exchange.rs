@@ -42,6 +42,8 @@ pub(crate) struct Exchange {
     detached: Rc<Detached>,
     settings: Rc<dyn Settings>,
     setting: Option<Rc<dyn Setting>>,
+    /// The route whose configuration that is; empty where routes make no difference.
+    route: String,
     filter: Option<Box<dyn Live>>,
     over: bool,
     request: Progress,
@@ -57,16 +59,28 @@ impl Exchange {
         detached: Rc<Detached>,
     ) -> Self {
         let (request, response) = (Progress::default(), Progress::default());
-        Self { name, at, detached, settings, setting: None, filter: None, over: false, request, response }
+        Self {
+            name,
+            at,
+            detached,
+            settings,
+            setting: None,
+            route: String::new(),
+            filter: None,
+            over: false,
+            request,
+            response,
+        }
     }
 
     /// The configuration of the stream's route. `xds.route_name` is read only where it can matter.
-    fn of_route(&self) -> Rc<dyn Setting> {
+    fn of_route(&mut self) -> Rc<dyn Setting> {
         if !self.settings.has_overrides() {
             return self.settings.get("");
         }
         let route = abi::property(b"xds\0route_name").unwrap_or_default();
-        self.settings.get(&String::from_utf8_lossy(&route))
+        self.route = String::from_utf8_lossy(&route).into_owned();
+        self.settings.get(&self.route)
     }
 
     /// Starts the filter with the first callback that has something for it.
@@ -155,7 +169,7 @@ impl Exchange {
     /// Books what a filter asked for beyond this callback.
     fn settle(&self, stage: &Stage, host: &mut Envoy<'_>) {
         if let Some(setting) = &self.setting {
-            self.detached.settle(host, setting);
+            self.detached.settle(host, setting, &self.route);
         }
         if let Some(ms) = host.wake {
             let at_ms = host.now_ms().saturating_add(ms);
@@ -303,7 +317,7 @@ impl Exchange {
             let mut host = self.host(part, true);
             filter.on_done(&mut host);
             if let Some(setting) = &self.setting {
-                self.detached.settle(&mut host, setting);
+                self.detached.settle(&mut host, setting, &self.route);
             }
         }
         self.count_held(Side::Request, 0);

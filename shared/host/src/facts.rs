@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::{Rc, Weak};
 
-use crate::abi;
+use crate::{abi, platform};
 
 /// The property that names an exchange's facts, for the other stage.
 const NAME: &[u8] = b"ai.facts";
@@ -55,7 +55,7 @@ impl Store {
     pub(crate) fn open(context: u32, publish: Option<&Rc<[String]>>, joins: bool) -> Self {
         match publish {
             None => Self::FilterState,
-            Some(_) if joins => find().map_or(Self::FilterState, Self::Memory),
+            Some(_) if joins => join().map_or(Self::FilterState, Self::Memory),
             Some(publish) => Self::Memory(Facts::begin(context, publish)),
         }
     }
@@ -76,6 +76,13 @@ impl Store {
         }
         abi::set_property(name.as_bytes(), value);
     }
+}
+
+/// The facts of the exchange that the stream at hand is an attempt of.
+fn join() -> Option<Rc<Facts>> {
+    let facts = find()?;
+    platform::join(facts.context);
+    Some(facts)
 }
 
 /// The facts that filter state names, if they are in this VM.

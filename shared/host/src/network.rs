@@ -40,7 +40,14 @@ impl<F: NetworkFilter> RootContext for NetworkRoot<F> {
         }
     }
 
+    #[cfg(target_family = "wasm")]
     fn on_tick(&self) {}
+
+    #[cfg(not(target_family = "wasm"))]
+    fn on_due(&self, _: sluice_core::filter::StreamId) {}
+
+    #[cfg(not(target_family = "wasm"))]
+    fn on_errands(&self) {}
 
     fn on_callout(&self, _: u32, _: usize) {}
 

@@ -6,6 +6,8 @@ use std::rc::{Rc, Weak};
 
 use sluice_core::chain::{Chain, Link, ROOT_ID as CHAIN};
 use sluice_core::filter::CalloutId;
+#[cfg(not(target_family = "wasm"))]
+use sluice_core::filter::StreamId;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::abi::{self, BufferType, Level};
@@ -134,9 +136,24 @@ impl RootContext for Root {
         }
     }
 
+    #[cfg(target_family = "wasm")]
     fn on_tick(&self) {
         let now_ms = abi::now_ns().checked_div(1_000_000).unwrap_or_default();
         self.waiting.tick(self.context, now_ms);
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    fn on_due(&self, member: StreamId) {
+        self.waiting.due(member);
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    fn on_errands(&self) {
+        for mail in crate::platform::errands::take(self.context) {
+            if let Some(part) = self.state.borrow().parts.get(mail.at) {
+                part.detached.carry_out(mail.errand, &part.settings.get(&mail.route));
+            }
+        }
     }
 
     fn on_callout(&self, token: u32, body_size: usize) {
@@ -185,7 +202,14 @@ impl RootContext for Unknown {
         false
     }
 
+    #[cfg(target_family = "wasm")]
     fn on_tick(&self) {}
+
+    #[cfg(not(target_family = "wasm"))]
+    fn on_due(&self, _: StreamId) {}
+
+    #[cfg(not(target_family = "wasm"))]
+    fn on_errands(&self) {}
 
     fn on_callout(&self, _: u32, _: usize) {}
 

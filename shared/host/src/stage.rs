@@ -7,9 +7,9 @@ use sluice_core::filter::{Headers, Side, StreamId};
 use sluice_core::target;
 
 use crate::abi::{self, BufferType, MapType};
-use crate::dispatch;
 use crate::facts::Store;
 use crate::flow::Window;
+use crate::platform;
 use crate::wake::Wake;
 
 /// The exchange of one stream context.
@@ -99,7 +99,7 @@ impl Stage {
 
     /// Notes that callout `token` is one of member `at`.
     pub(crate) fn expect_callout(&self, token: u32, at: usize) {
-        dispatch::expect_callout(token, self.context);
+        platform::expect_callout(token, self.context);
         self.callouts.borrow_mut().push((token, at));
     }
 

@@ -131,9 +131,18 @@ impl Pending {
         for error in self.answers.iter().flatten().filter_map(|answer| answer.as_ref().err()) {
             host.count(&series(FAILURES.name, &[(Label::Kind, error.kind())]), 1);
         }
-        // Slow is as bad as down for whoever waits, even where this call had more time.
-        self.client.report(host, self.ticket, ms <= self.client.options.timeout_ms.into());
+        self.report(host, ms);
         ControlFlow::Break(Ok(self.answers.drain(..).flatten().collect()))
+    }
+
+    /// Slow is as bad as down for whoever waits. A call that had more time than those may have been slow on its own way
+    /// (one that nobody waits for may go by another thread), and says nothing then, unless it was the probe.
+    fn report(&self, host: &mut dyn Host, ms: u64) {
+        let timeout_ms = self.client.options.timeout_ms;
+        let is_fast = ms <= timeout_ms.into();
+        if is_fast || self.time_ms <= timeout_ms || self.ticket.is_probe() {
+            self.client.report(host, self.ticket, is_fast);
+        }
     }
 
     fn failed(&self, host: &mut dyn Host, why: Unavailable) -> ControlFlow<Replies, u32> {

@@ -1,0 +1,117 @@
+//! One stream through the module, as Envoy holds it.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use super::config::Config;
+use super::current;
+use super::ffi::Handle;
+use super::timer::Scheduler;
+use crate::dispatch::{NewRoot, StreamContext};
+
+thread_local! {
+    /// The stream that this thread has made last: the filter that sends its replies is made right after it.
+    static LAST: RefCell<Weak<Stream>> = const { RefCell::new(Weak::new()) };
+    /// All streams of this thread.
+    static ALL: RefCell<HashMap<u32, Weak<Stream>>> = RefCell::default();
+    static NEXT_CONTEXT: Cell<u32> = const { Cell::new(FIRST_CONTEXT) };
+}
+
+/// Contexts below are configurations'.
+const FIRST_CONTEXT: u32 = 1 << 31;
+
+/// A filter of Envoy, and what runs in it.
+pub(crate) struct Stream {
+    pub(crate) filter: Handle,
+    /// The filter through which replies are sent: a filter hears nothing of one that it sends itself (Envoy 1.40).
+    pub(crate) replier: Cell<Handle>,
+    pub(crate) context: u32,
+    pub(crate) config: Arc<Config>,
+    scheduler: OnceCell<Arc<Scheduler>>,
+    running: OnceCell<Option<Rc<dyn StreamContext>>>,
+    /// It has panicked: nothing is shown to it any more.
+    pub(crate) broken: Cell<bool>,
+    /// The exchange that it is an attempt of.
+    exchange: RefCell<Weak<Self>>,
+    /// Envoy answers its filter no more.
+    pub(crate) gone: Cell<bool>,
+    /// It has been told of its end.
+    pub(crate) done: Cell<bool>,
+    /// The request's headers have changed since Envoy chose a route.
+    pub(crate) rerouted: Cell<bool>,
+}
+
+impl Stream {
+    pub(crate) fn new(config: Arc<Config>, filter: Handle) -> Rc<Self> {
+        let context = NEXT_CONTEXT.get();
+        NEXT_CONTEXT.set(context.wrapping_add(1).max(FIRST_CONTEXT));
+        let stream = Rc::new(Self {
+            filter,
+            replier: Cell::new(filter),
+            context,
+            config,
+            scheduler: OnceCell::new(),
+            running: OnceCell::new(),
+            broken: Cell::default(),
+            exchange: RefCell::default(),
+            gone: Cell::default(),
+            done: Cell::default(),
+            rerouted: Cell::default(),
+        });
+        LAST.set(Rc::downgrade(&stream));
+        ALL.with_borrow_mut(|all| all.insert(context, Rc::downgrade(&stream)));
+        stream
+    }
+
+    /// Begins what runs in it: with the request's headers, for before Envoy has nothing to tell of the stream, and an
+    /// answer to a request that never came is none of the filters' (so it is for Wasm).
+    pub(crate) fn begin(&self, new_root: NewRoot) {
+        self.running.get_or_init(|| self.config.root(new_root)?.create_stream(self.context));
+    }
+
+    /// What runs in it, unless it has panicked.
+    pub(crate) fn running(&self) -> Option<&Rc<dyn StreamContext>> {
+        self.running.get()?.as_ref().filter(|_| !self.broken.get())
+    }
+
+    /// The filter that Envoy can be asked through about this exchange: its own while Envoy answers that.
+    pub(crate) fn informant(&self) -> Option<Handle> {
+        if !self.gone.get() {
+            return Some(self.filter);
+        }
+        self.exchange
+            .borrow()
+            .upgrade()
+            .filter(|exchange| !exchange.gone.get())
+            .map(|exchange| exchange.filter)
+    }
+
+    /// Posts to it.
+    pub(crate) fn scheduler(&self) -> Arc<Scheduler> {
+        Arc::clone(self.scheduler.get_or_init(|| Scheduler::of_stream(self.filter)))
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // While the thread ends there is no list any more.
+        let _ = ALL.try_with(|all| all.borrow_mut().remove(&self.context));
+    }
+}
+
+/// The stream at hand is an attempt of the exchange with this context.
+pub(crate) fn join(context: u32) {
+    let exchange = ALL.with_borrow(|all| all.get(&context).cloned());
+    if let (Some(stream), Some(exchange)) = (current::stream(), exchange) {
+        stream.exchange.replace(exchange);
+    }
+}
+
+/// Gives the stream made last the filter that sends its replies.
+pub(crate) fn attach(replier: Handle) {
+    if let Some(stream) = LAST.with_borrow(Weak::upgrade) {
+        stream.replier.set(replier);
+    }
+}
