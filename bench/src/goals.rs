@@ -38,14 +38,30 @@ pub struct Goal {
     pub bound: Bound,
     /// Unit of both.
     pub unit: &'static str,
-    measure: fn(&Figures) -> Option<f64>,
+    measure: fn(&Of<'_>) -> Option<f64>,
 }
 
 impl Goal {
-    /// What was measured, if it was.
+    /// What was measured of gateways whose names end with `form`, if it was.
     #[must_use]
-    pub fn value(&self, figures: &Figures) -> Option<f64> {
-        (self.measure)(figures)
+    pub fn value(&self, figures: &Figures, form: &str) -> Option<f64> {
+        (self.measure)(&Of { figures, form })
+    }
+}
+
+/// The figures of one form of the filters.
+struct Of<'a> {
+    figures: &'a Figures,
+    form: &'a str,
+}
+
+impl Of<'_> {
+    fn name(&self, gateway: &str) -> String {
+        format!("{gateway}{}", self.form)
+    }
+
+    fn median(&self, workload: &str, gateway: &str, metric: &str) -> Option<f64> {
+        median(&self.figures.values(GATEWAY, workload, &self.name(gateway), metric))
     }
 }
 
@@ -71,14 +87,14 @@ pub const ALL: &[Goal] = &[
     at_most("its growth over 1,000,000 requests", FLAT_MB, "MB", |all| growth(all, "requests")),
     at_most("its growth over 1,000 reloads", FLAT_MB, "MB", |all| growth(all, "reloads")),
     at_most("start until first answer", 2.0, "s", |all| {
-        median(&all.values(GATEWAY, "start", WHOLE, "first answer"))
+        all.median("start", WHOLE, "first answer")
     }),
     at_most("largest module of one filter", 350.0, "KB", largest_module),
     at_least("cache hits, in Envoy's memory", 15_000.0, "/s", |all| {
-        median(&all.values(GATEWAY, "cache-hit", "cache", "rate"))
+        all.median("cache-hit", "cache", "rate")
     }),
     at_least("cache hits, in Redis", 8_000.0, "/s", |all| {
-        median(&all.values(GATEWAY, "cache-hit", "cache-redis", "rate"))
+        all.median("cache-hit", "cache-redis", "rate")
     }),
     at_most("limit decision, pure, native", 1.0, "µs", limit_decision),
 ];
@@ -90,7 +106,7 @@ const fn at_most(
     what: &'static str,
     bound: f64,
     unit: &'static str,
-    measure: fn(&Figures) -> Option<f64>,
+    measure: fn(&Of<'_>) -> Option<f64>,
 ) -> Goal {
     Goal { what, bound: Bound::AtMost(bound), unit, measure }
 }
@@ -99,22 +115,22 @@ const fn at_least(
     what: &'static str,
     bound: f64,
     unit: &'static str,
-    measure: fn(&Figures) -> Option<f64>,
+    measure: fn(&Of<'_>) -> Option<f64>,
 ) -> Goal {
     Goal { what, bound: Bound::AtLeast(bound), unit, measure }
 }
 
-fn cpu(figures: &Figures, workload: &str) -> Option<f64> {
-    median(&figures.ratios(GATEWAY, workload, WHOLE, "cpu"))
+fn cpu(all: &Of<'_>, workload: &str) -> Option<f64> {
+    median(&all.figures.ratios(GATEWAY, workload, &all.name(WHOLE), "cpu"))
 }
 
-fn added(figures: &Figures, workload: &str, metric: &str) -> Option<f64> {
-    median(&figures.added(GATEWAY, workload, WHOLE, metric))
+fn added(all: &Of<'_>, workload: &str, metric: &str) -> Option<f64> {
+    median(&all.figures.added(GATEWAY, workload, &all.name(WHOLE), metric))
 }
 
 /// From the mean of the second quarter to that of the last: the first warms up.
-fn growth(figures: &Figures, workload: &str) -> Option<f64> {
-    let looks = figures.values(GATEWAY, workload, WHOLE, "rss");
+fn growth(all: &Of<'_>, workload: &str) -> Option<f64> {
+    let looks = all.figures.values(GATEWAY, workload, &all.name(WHOLE), "rss");
     let quarter = looks.len() / 4;
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let before = mean(looks.get(quarter..quarter * 2).filter(|values| !values.is_empty())?);
@@ -122,19 +138,24 @@ fn growth(figures: &Figures, workload: &str) -> Option<f64> {
     Some(after - before)
 }
 
-fn largest_module(figures: &Figures) -> Option<f64> {
+/// Of Wasm modules: there is one native module, with all filters.
+fn largest_module(all: &Of<'_>) -> Option<f64> {
+    let figures = all.figures;
     let of_one = figures.names(GATEWAY, "modules").into_iter().filter(|name| *name != SUITE);
-    of_one.flat_map(|name| figures.values(GATEWAY, "modules", name, "size")).max_by(f64::total_cmp)
+    let sizes = of_one.flat_map(|name| figures.values(GATEWAY, "modules", name, "size"));
+    sizes.max_by(f64::total_cmp).filter(|_| all.form.is_empty())
 }
 
-fn limit_decision(figures: &Figures) -> Option<f64> {
+fn limit_decision(all: &Of<'_>) -> Option<f64> {
+    let figures = all.figures;
     let workload = figures.workloads(MICRO).into_iter().find(|name| name.starts_with("limit: decide"))?;
     median(&figures.values(MICRO, workload, "native", "rate")).map(|rate| 1e6 / rate)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ALL, Bound, growth};
+    use super::{ALL, Bound, Of, growth};
+    use crate::subject::NATIVE;
     use crate::record::{Figure, Figures, GATEWAY};
 
     fn looks(values: &[f64]) -> Figures {
@@ -160,14 +181,15 @@ mod tests {
     #[test]
     fn growth_is_what_comes_after_warming_up() {
         let figures = looks(&[10.0, 90.0, 100.0, 100.0, 101.0, 102.0, 103.0, 105.0]);
-        assert_eq!(growth(&figures, "requests"), Some(4.0));
-        assert_eq!(growth(&looks(&[1.0, 2.0]), "requests"), None);
+        let growth = |figures: &Figures, form: &str| growth(&Of { figures, form }, "requests");
+        assert_eq!((growth(&figures, ""), growth(&figures, NATIVE)), (Some(4.0), None));
+        assert_eq!(growth(&looks(&[1.0, 2.0]), ""), None);
     }
 
     #[test]
     fn what_was_not_measured_has_no_value() {
         for goal in ALL {
-            assert_eq!(goal.value(&Figures::default()), None, "{}", goal.what);
+            assert_eq!(goal.value(&Figures::default(), ""), None, "{}", goal.what);
         }
     }
 }

@@ -29,8 +29,8 @@ struct Arguments {
     /// Rounds of each workload
     #[arg(long)]
     rounds: Option<u32>,
-    /// Whom to measure: `bare`, NAME of bench/gateways, NAME=FILE; each with @DIST for another build's modules
-    #[arg(long, value_delimiter = ',', default_value = "bare,whole,everything")]
+    /// Whom to measure: `bare`, NAME of bench/gateways, NAME-native, NAME=FILE; each with @DIST for another build's modules
+    #[arg(long, value_delimiter = ',', default_value = "bare,whole,whole-native,everything,everything-native")]
     variants: Vec<String>,
     /// Folder for the raw figures
     #[arg(long, value_name = "FOLDER", default_value = "target/bench")]

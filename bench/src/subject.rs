@@ -20,6 +20,9 @@ pub use config::{Filter, Placeholders, Stage};
 /// Longest start of an Envoy, where others compile as well.
 const START: Duration = Duration::from_secs(300);
 
+/// What the name of a gateway with native filters ends with.
+pub const NATIVE: &str = "-native";
+
 /// What is measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -38,7 +41,9 @@ pub struct Variant {
     pub name: String,
     /// What it is.
     pub kind: Kind,
-    /// Folder of `sluice.wasm`; left out, that of `SLUICE_DIST` or the checkout's.
+    /// Whether a gateway's filters are native.
+    pub native: bool,
+    /// Folder of `sluice.wasm` and `libsluice.so`; left out, that of `SLUICE_DIST` or the checkout's.
     pub dist: Option<PathBuf>,
 }
 
@@ -46,28 +51,33 @@ impl Variant {
     /// The bare Envoy.
     #[must_use]
     pub fn bare() -> Self {
-        Self { name: crate::record::BARE.to_owned(), kind: Kind::Bare, dist: None }
+        Self { name: crate::record::BARE.to_owned(), kind: Kind::Bare, native: false, dist: None }
     }
 
     /// Envoy with one filter, by the name of the plugin.
     #[must_use]
     pub fn filter(filter: Filter) -> Self {
-        Self { name: filter.name.to_owned(), kind: Kind::Filter(filter), dist: None }
+        Self { name: filter.name.to_owned(), kind: Kind::Filter(filter), native: false, dist: None }
     }
 
-    /// `NAME` for `bench/gateways/NAME.yaml`, `NAME=FILE` for a file elsewhere; either with `@DIST`, a folder with another
-    /// build's `sluice.wasm`.
+    /// `NAME` for `bench/gateways/NAME.yaml`, `NAME=FILE` for a file elsewhere, `NAME-native` and `NAME-native=FILE` for the
+    /// same with native filters; each with `@DIST`, a folder with another build's modules.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let (what, dist) =
             text.split_once('@').map_or((text, None), |(what, dist)| (what, Some(dist.into())));
-        let (name, file) = match what.split_once('=') {
-            Some((name, file)) => (name, PathBuf::from(file)),
-            None => (what, lab::folder().join("gateways").join(what).with_extension("yaml")),
+        let name = what.split_once('=').map_or(what, |(name, _)| name);
+        let native = name.ends_with(NATIVE);
+        let file = match what.split_once('=') {
+            Some((_, file)) => PathBuf::from(file),
+            None => {
+                let file = name.strip_suffix(NATIVE).unwrap_or(name);
+                lab::folder().join("gateways").join(file).with_extension("yaml")
+            }
         };
         let kind = if what == crate::record::BARE { Kind::Bare } else { Kind::Gateway(file) };
         let name = if dist.is_some() && !what.contains('=') { text.to_owned() } else { name.to_owned() };
-        Self { name, kind, dist }
+        Self { name, kind, native, dist }
     }
 
     /// Whether it has a gateway.yaml that can be changed.
@@ -126,7 +136,10 @@ impl Subject {
                 write(&folder, &config::with_filter(&places, filter, &variant.module()?)?)?
             }
             Kind::Gateway(file) => {
-                let (yaml, callers) = places.fill(&std::fs::read_to_string(file)?)?;
+                let (mut yaml, callers) = places.fill(&std::fs::read_to_string(file)?)?;
+                if variant.native {
+                    yaml.push_str("filters: native\n");
+                }
                 render(&folder, &yaml, &variant.module()?)?;
                 callers
             }
@@ -266,11 +279,14 @@ mod tests {
         assert_eq!(Variant::parse("bare").kind, Kind::Bare);
         let whole = Variant::parse("whole");
         assert_eq!(whole.name, "whole");
-        assert!(matches!(whole.kind, Kind::Gateway(file) if file.ends_with("bench/gateways/whole.yaml")));
+        assert!(matches!(&whole.kind, Kind::Gateway(file) if file.ends_with("bench/gateways/whole.yaml")));
         let other = Variant::parse("whole@/builds/b");
         assert_eq!((other.name.as_str(), other.dist.unwrap()), ("whole@/builds/b", "/builds/b".into()));
         let named = Variant::parse("mine=a/gateway.yaml@b");
         assert_eq!((named.name.as_str(), named.dist.unwrap()), ("mine", "b".into()));
         assert_eq!(named.kind, Kind::Gateway("a/gateway.yaml".into()));
+        let native = Variant::parse("whole-native");
+        assert_eq!((native.name.as_str(), native.native, named.native), ("whole-native", true, false));
+        assert_eq!(native.kind, whole.kind);
     }
 }

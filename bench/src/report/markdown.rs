@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::charts::Chart;
 use super::{CHARTS, number, tables};
 use crate::goals::{self, Bound, Goal};
+use crate::subject::NATIVE;
 use crate::machine::Run;
 use crate::record::{Figures, GATEWAY, MICRO, PEERS};
 use crate::workload;
@@ -52,13 +53,16 @@ fn peers(figures: &Figures, missing: &str) -> String {
 }
 
 fn goals(figures: &Figures) -> String {
-    let mut table = String::from("| what | reach | measured | |\n| --- | ---: | ---: | --- |\n");
+    let mut table =
+        String::from("| what | reach | native | | as Wasm | |\n| --- | ---: | ---: | --- | ---: | --- |\n");
     for goal in goals::ALL {
-        let value = goal.value(figures);
-        let measured =
-            value.map_or_else(|| "–".to_owned(), |value| format!("{} {}", number(value), goal.unit));
-        let _ =
-            writeln!(table, "| {} | {} | {measured} | {} |", goal.what, reach(goal), verdict(goal, value));
+        let [native, wasm] = [NATIVE, ""].map(|form| {
+            let value = goal.value(figures, form);
+            let measured =
+                value.map_or_else(|| "–".to_owned(), |value| format!("{} {}", number(value), goal.unit));
+            format!("{measured} | {}", verdict(goal, value))
+        });
+        let _ = writeln!(table, "| {} | {} | {native} | {wasm} |", goal.what, reach(goal));
     }
     table
 }

@@ -20,7 +20,7 @@ const FAR: Duration = Duration::from_millis(10);
 pub(super) fn cache_hit(lab: &mut Lab) -> Result<(), Failure> {
     let redis = Redis::start(&Options::default());
     let around = Around { redis: Some(redis.address()), ..lab.around };
-    let variants = ["bare", "cache", "cache-redis"].map(Variant::parse);
+    let variants = ["bare", "cache", "cache-native", "cache-redis", "cache-redis-native"].map(Variant::parse);
     let subjects = super::start_all(&variants, around)?;
     Chat { connections: CONNECTIONS, same: true, ..Chat::whole("cache-hit", 1_024) }.measure(lab, &subjects)
 }
@@ -35,7 +35,9 @@ pub(super) fn cost(lab: &mut Lab) -> Result<(), Failure> {
     let subjects = [
         ("bare", "bare", lab.around),
         ("local", "whole", lab.around),
+        ("local, native", "whole-native", lab.around),
         ("redis", "whole-redis", at(redis.address())),
+        ("redis, native", "whole-redis-native", at(redis.address())),
         ("redis +10 ms", "whole-redis", far),
         ("redis dead", "whole-redis", dead),
     ]
