@@ -71,8 +71,18 @@ impl Drop for Scheduler {
     }
 }
 
-/// What is due when, by time and a number of its own.
-type Book = BTreeMap<(u64, u64), (Arc<Scheduler>, u64)>;
+/// Longest time in milliseconds between two looks of the thread.
+const IDLE_MS: u64 = 60_000;
+
+/// What is due when.
+#[derive(Default)]
+struct Book {
+    /// By time and a number of its own.
+    due: BTreeMap<(u64, u64), (Arc<Scheduler>, u64)>,
+    /// When the thread looks next: it is woken only for what is due before. Most alarms are for long after they are
+    /// taken out again.
+    looks_at_ms: u64,
+}
 
 #[derive(Default)]
 struct Clock {
@@ -98,12 +108,13 @@ impl Clock {
         loop {
             let now_ms = now_ms();
             // Posted under the lock: what has been taken out of the book is not posted any more.
-            while let Some(due) = book.first_entry().filter(|entry| entry.key().0 <= now_ms) {
+            while let Some(due) = book.due.first_entry().filter(|entry| entry.key().0 <= now_ms) {
                 let (scheduler, event) = due.remove();
                 scheduler.post(event);
             }
-            let next_ms = book.first_key_value().map(|((at_ms, _), _)| at_ms.saturating_sub(now_ms));
-            let wait = Duration::from_millis(next_ms.unwrap_or(60_000));
+            let at_ms = book.due.first_key_value().map(|((at_ms, _), _)| *at_ms);
+            book.looks_at_ms = at_ms.unwrap_or_else(|| now_ms.saturating_add(IDLE_MS));
+            let wait = Duration::from_millis(book.looks_at_ms.saturating_sub(now_ms));
             book = self.changed.wait_timeout(book, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -119,10 +130,12 @@ impl Alarm {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let key = (at_ms, NEXT.fetch_add(1, Ordering::Relaxed));
         let mut book = CLOCK.book();
-        book.insert(key, (scheduler, event));
-        let is_first = book.first_key_value().is_some_and(|(first, _)| *first == key);
+        book.due.insert(key, (scheduler, event));
+        // Once: the thread has been woken for all that comes before it looks.
+        let is_sooner = at_ms < book.looks_at_ms;
+        book.looks_at_ms = at_ms.min(book.looks_at_ms);
         drop(book);
-        if is_first {
+        if is_sooner {
             CLOCK.changed.notify_one();
         }
         Self(key)
@@ -131,7 +144,7 @@ impl Alarm {
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        let taken = CLOCK.book().remove(&self.0);
+        let taken = CLOCK.book().due.remove(&self.0);
         drop(taken);
     }
 }
