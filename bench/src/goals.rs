@@ -86,16 +86,10 @@ pub const ALL: &[Goal] = &[
     at_most("resident memory, whole chain less bare", 60.0, "MB", |all| added(all, "chat-1k", "rss")),
     at_most("its growth over 1,000,000 requests", FLAT_MB, "MB", |all| growth(all, "requests")),
     at_most("its growth over 1,000 reloads", FLAT_MB, "MB", |all| growth(all, "reloads")),
-    at_most("start until first answer", 2.0, "s", |all| {
-        all.median("start", WHOLE, "first answer")
-    }),
+    at_most("start until first answer", 2.0, "s", |all| all.median("start", WHOLE, "first answer")),
     at_most("largest module of one filter", 350.0, "KB", largest_module),
-    at_least("cache hits, in Envoy's memory", 15_000.0, "/s", |all| {
-        all.median("cache-hit", "cache", "rate")
-    }),
-    at_least("cache hits, in Redis", 8_000.0, "/s", |all| {
-        all.median("cache-hit", "cache-redis", "rate")
-    }),
+    at_least("cache hits, in Envoy's memory", 15_000.0, "/s", |all| all.median("cache-hit", "cache", "rate")),
+    at_least("cache hits, in Redis", 8_000.0, "/s", |all| all.median("cache-hit", "cache-redis", "rate")),
     at_most("limit decision, pure, native", 1.0, "µs", limit_decision),
 ];
 
@@ -155,8 +149,8 @@ fn limit_decision(all: &Of<'_>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::{ALL, Bound, Of, growth};
-    use crate::subject::NATIVE;
     use crate::record::{Figure, Figures, GATEWAY};
+    use crate::subject::NATIVE;
 
     fn looks(values: &[f64]) -> Figures {
         let figure = |(index, value): (usize, &f64)| Figure {

@@ -30,7 +30,11 @@ struct Arguments {
     #[arg(long)]
     rounds: Option<u32>,
     /// Whom to measure: `bare`, NAME of bench/gateways, NAME-native, NAME=FILE; each with @DIST for another build's modules
-    #[arg(long, value_delimiter = ',', default_value = "bare,whole,whole-native,everything,everything-native")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "bare,whole,whole-native,everything,everything-native"
+    )]
     variants: Vec<String>,
     /// Folder for the raw figures
     #[arg(long, value_name = "FOLDER", default_value = "target/bench")]

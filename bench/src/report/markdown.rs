@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use super::charts::Chart;
 use super::{CHARTS, number, tables};
 use crate::goals::{self, Bound, Goal};
-use crate::subject::NATIVE;
 use crate::machine::Run;
 use crate::record::{Figures, GATEWAY, MICRO, PEERS};
+use crate::subject::NATIVE;
 use crate::workload;
 
 /// The whole report; `missing` says who could not be measured, one a line.
