@@ -12,6 +12,7 @@ const MAX_BACK_OFF_MS: u64 = 10_000;
 pub struct Breaker {
     failures: u32, // in a row, while closed
     open: Option<Open>,
+    closed: u32, // how often it has closed again
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +25,8 @@ struct Open {
 /// Leave to make a call; its outcome is reported with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
-    probe: u64, // 0: given while closed
+    probe: u64,  // 0: given while closed
+    closed: u32, // how often the breaker had closed by then
 }
 
 impl Ticket {
@@ -39,25 +41,28 @@ impl Breaker {
     /// Whether a call may be made. While open, one probe each time the back-off has passed.
     #[must_use = "its outcome is to be reported"]
     pub fn admit(&mut self, now_ms: u64) -> Option<Ticket> {
-        let Some(open) = &mut self.open else { return Some(Ticket { probe: 0 }) };
+        let closed = self.closed;
+        let Some(open) = &mut self.open else { return Some(Ticket { probe: 0, closed }) };
         if now_ms < open.probe_at_ms {
             return None;
         }
         // A probe nobody reports on (its stream has gone) is followed by another.
         open.probe_at_ms = now_ms.saturating_add(open.back_off_ms);
         open.probe = open.probe.saturating_add(1);
-        Some(Ticket { probe: open.probe })
+        Some(Ticket { probe: open.probe, closed })
     }
 
-    /// Takes an outcome; `true` if it has just opened. While open only the last probe's counts.
+    /// Takes an outcome; `true` if it has just opened. While open only the last probe's counts, and once it has closed again
+    /// none of a call made before: it may end late, and tell of what is over.
     pub fn report(&mut self, ticket: Ticket, good: bool, now_ms: u64) -> bool {
         match &mut self.open {
             Some(open) if ticket.probe == 0 || ticket.probe != open.probe => {}
-            Some(_) if good => *self = Self::default(),
+            Some(_) if good => *self = Self { closed: self.closed.wrapping_add(1), ..Self::default() },
             Some(open) => {
                 open.back_off_ms = open.back_off_ms.saturating_mul(2).min(MAX_BACK_OFF_MS);
                 open.probe_at_ms = now_ms.saturating_add(open.back_off_ms);
             }
+            None if ticket.closed != self.closed => {}
             None if good => self.failures = 0,
             None => return self.fail(now_ms),
         }

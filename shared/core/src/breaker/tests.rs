@@ -45,7 +45,7 @@ fn a_good_probe_closes_it_and_forgets_the_past() {
     let mut breaker = opened(0);
     let probe = breaker.admit(500).unwrap();
     breaker.report(probe, true, 510);
-    assert_eq!(breaker, Breaker::default());
+    assert_eq!(breaker, Breaker { closed: 1, ..Breaker::default() });
 }
 
 #[test]
@@ -67,6 +67,20 @@ fn calls_from_before_it_opened_change_nothing() {
     let was = breaker.clone();
     assert!(!breaker.report(early, true, 1) && !breaker.report(early, false, 1));
     assert_eq!(breaker, was);
+}
+
+#[test]
+fn calls_that_end_after_it_has_closed_again_tell_of_what_is_over() {
+    let mut breaker = Breaker::default();
+    let early: Vec<Ticket> = (0..2 * FAILURES).map(|_| breaker.admit(0).unwrap()).collect();
+    let (seen, late) = early.split_at(5);
+    assert_eq!(seen.iter().filter(|ticket| breaker.report(**ticket, false, 1)).count(), 1);
+    let probe = breaker.admit(501).unwrap();
+    breaker.report(probe, true, 502);
+    assert!(late.iter().all(|ticket| !breaker.report(*ticket, false, 503)));
+    let now = breaker.admit(504).unwrap();
+    assert!(!breaker.report(now, false, 505));
+    assert!(breaker.admit(506).is_some());
 }
 
 proptest! {
@@ -97,6 +111,7 @@ proptest! {
         let ticket = breaker.admit(now_ms);
         prop_assert!(ticket.is_some());
         breaker.report(ticket.unwrap(), true, now_ms);
-        prop_assert_eq!(breaker, Breaker::default());
+        let closed = breaker.closed;
+        prop_assert_eq!(breaker, Breaker { closed, ..Breaker::default() });
     }
 }
