@@ -137,9 +137,8 @@ impl Gateway {
     #[must_use]
     #[track_caller]
     pub fn counter(&self, series: &str) -> u64 {
-        let native = std::env::var("SLUICE_FILTERS").is_ok_and(|how| how == "native");
         // What Envoy joins of a name and of labels that are told apart, and what is the whole name of a Wasm filter's.
-        let name = if native { series.replace([';', '='], ".") } else { series.to_owned() };
+        let name = if filters_are("native") { series.replace([';', '='], ".") } else { series.to_owned() };
         let stats = client::get(self.admin(), &format!("/stats?filter=^wasmcustom.{name}$")).text();
         let line = stats.lines().find_map(|line| line.strip_prefix(&format!("wasmcustom.{name}: ")));
         line.and_then(|value| value.parse().ok()).unwrap_or(0)
@@ -257,6 +256,12 @@ impl Drop for Gateway {
             let _ = self.access_text(); // holds the last records against the schema
         }
     }
+}
+
+/// Whether this is the form in which filters are loaded, as `SLUICE_FILTERS` says.
+#[must_use]
+pub fn filters_are(form: &str) -> bool {
+    std::env::var("SLUICE_FILTERS").is_ok_and(|how| how == form)
 }
 
 /// A port nobody listens on, as long as this lives: connecting to it is refused.

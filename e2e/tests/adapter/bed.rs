@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 use sluice_e2e::client::{self, Connection, Reply};
 use sluice_e2e::envoy::Envoy;
+use sluice_e2e::gateway::filters_are;
 use sluice_e2e::script::Script;
 use sluice_e2e::upstream::{Seen, Upstream};
 use sluice_e2e::{envoy, http2, wait};
@@ -214,15 +215,10 @@ fn parse(line: &str) -> Line {
 #[track_caller]
 fn module() -> PathBuf {
     let (file, script) =
-        if is("native") { ("libprobe.so", "build-native") } else { ("probe.wasm", "build-wasm") };
+        if filters_are("native") { ("libprobe.so", "build-native") } else { ("probe.wasm", "build-wasm") };
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a target folder").join(file);
     assert!(path.is_file(), "{} is missing: run scripts/{script}", path.display());
     path
-}
-
-/// Whether this is the form in which filters are loaded.
-pub(crate) fn is(form: &str) -> bool {
-    std::env::var("SLUICE_FILTERS").is_ok_and(|how| how == form)
 }
 
 /// A native filter of the probe's module.
@@ -239,7 +235,7 @@ fn native(root: &str, config: &Value) -> Value {
 
 /// The filter `root` of the probe's module, with its own JSON.
 pub(crate) fn filter(root: &str, config: &Value) -> Value {
-    if is("native") {
+    if filters_are("native") {
         return native(root, config);
     }
     json!({"name": root, "typed_config": {
@@ -317,13 +313,13 @@ fn stage(probes: &[(&str, &str)], joins: bool) -> Vec<Value> {
         let patched = json!({"script": {"on": {"response_headers": [{"set_header": ["x-patched", name]}]}}});
         (*root, json!({"as": name, "routes": {"patched": patched}}))
     });
-    if is("separate") {
+    if filters_are("separate") {
         return configs.map(|(root, config)| filter(root, &config)).collect();
     }
     let filters: Vec<Value> = configs.map(|(root, config)| json!({"name": root, "config": config})).collect();
     let publish = ["outer", "inner", "first", "last", "ai.error"];
     let mut stage = vec![filter("chain", &json!({"filters": filters, "publish": publish, "joins": joins}))];
-    stage.extend(is("native").then(|| native("replies", &Value::Null)));
+    stage.extend(filters_are("native").then(|| native("replies", &Value::Null)));
     stage
 }
 

@@ -3,9 +3,10 @@
 use std::thread;
 
 use serde_json::{Value, json};
+use sluice_e2e::gateway::filters_are;
 use sluice_e2e::{client, wait};
 
-use crate::bed::{self, Bed, bed};
+use crate::bed::{Bed, bed};
 
 /// How late a wake-up may be on a machine under load, in milliseconds.
 const LATE_MS: u64 = 5_000;
@@ -81,7 +82,7 @@ fn a_stream_that_is_gone_is_not_woken() {
 
 #[test]
 fn the_timer_stops_when_nobody_waits() {
-    if bed::is("native") {
+    if filters_are("native") {
         return; // native filters have alarms, each for one, and no tick
     }
     let bed = Bed::start(1);

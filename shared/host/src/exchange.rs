@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use sluice_core::context;
 use sluice_core::filter::{CalloutId, Host as _, Next, Side};
+use sluice_core::metric::HELD_BYTES;
 
 use crate::abi;
 use crate::detached::Detached;
@@ -14,9 +15,6 @@ use crate::kind::{Answer, Live, Setting, Settings};
 use crate::progress::{Mode, Progress, with_wait};
 use crate::reply::{declared_length, send, too_large};
 use crate::stage::Stage;
-
-/// Gauge of the bytes of bodies that Envoy holds for filters, in all workers.
-const HELD_BYTES: &str = "sluice_held_bytes";
 
 /// What may come beside the stream itself.
 pub(crate) enum Event {
@@ -203,7 +201,7 @@ impl Exchange {
         let size = if self.filter.is_some() { size } else { 0 };
         let change = self.side(side).hold(size);
         if change != 0 {
-            envoy::adjust(HELD_BYTES, change);
+            envoy::adjust(HELD_BYTES.name, change);
         }
     }
 

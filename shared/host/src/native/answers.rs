@@ -34,11 +34,22 @@ unsafe fn answer(headers: (*const Pair, usize), chunks: (*const Bytes, usize)) -
         } else {
             hostcalls::copied(std::slice::from_raw_parts(headers.0, headers.1))
         };
-        let mut body = Vec::new();
-        if !chunks.0.is_null() {
-            let chunks = std::slice::from_raw_parts(chunks.0, chunks.1);
-            chunks.iter().for_each(|chunk| body.extend_from_slice(chunk.get()));
-        }
+        let body = if chunks.0.is_null() {
+            Vec::new()
+        } else {
+            joined(std::slice::from_raw_parts(chunks.0, chunks.1))
+        };
         Answer { headers, body }
     }
+}
+
+/// What the chunks hold, in one piece.
+///
+/// # Safety
+/// Whoever gave them keeps them until this returns.
+pub(crate) unsafe fn joined(chunks: &[Bytes]) -> Vec<u8> {
+    let mut all = Vec::new();
+    // SAFETY: the caller's promise.
+    chunks.iter().for_each(|chunk| all.extend_from_slice(unsafe { chunk.get() }));
+    all
 }

@@ -6,7 +6,7 @@ use sluice_core::filter::Side;
 use super::ffi::{self, Body, Bytes, Handle};
 
 /// Pieces of a body that are taken without an allocation.
-const FEW: usize = 16;
+pub(crate) const FEW: usize = 16;
 
 fn parts(side: Side) -> [Body; 2] {
     match side {
@@ -44,17 +44,10 @@ fn with_chunks(filter: Handle, part: Body, mut see: impl FnMut(&[u8])) {
     // they stay until the body is changed, which `see` cannot do.
     unsafe {
         let count = ffi::envoy_dynamic_module_callback_http_get_body_chunks_size(filter, part);
-        let mut few = [Bytes::NONE; FEW];
-        let mut many = Vec::new();
-        let room = few.get_mut(..count).unwrap_or_else(|| {
-            many.resize(count, Bytes::NONE);
-            &mut many
+        let fill = |room| ffi::envoy_dynamic_module_callback_http_get_body_chunks(filter, part, room);
+        ffi::listed::<_, _, FEW>(count, Bytes::NONE, fill, |chunks| {
+            chunks.iter().for_each(|chunk| see(chunk.get()));
         });
-        if count > 0
-            && ffi::envoy_dynamic_module_callback_http_get_body_chunks(filter, part, room.as_mut_ptr())
-        {
-            room.iter().for_each(|chunk| see(chunk.get()));
-        }
     }
 }
 

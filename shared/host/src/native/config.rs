@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use super::ffi::Handle;
+use super::lock;
 use super::timer::Scheduler;
 use crate::dispatch::{NewRoot, RootContext};
 
@@ -93,7 +94,7 @@ fn keep(id: u32, made: Made) {
 }
 
 fn in_force<T>(change: impl FnOnce(&mut Vec<(u32, Arc<Scheduler>)>) -> T) -> T {
-    change(&mut IN_FORCE.lock().unwrap_or_else(PoisonError::into_inner))
+    change(&mut lock(&IN_FORCE))
 }
 
 /// The configuration that is being read.

@@ -16,7 +16,7 @@ use super::{current, errands, metrics};
 /// What a module's pointer to a configuration stands for.
 ///
 /// # Safety
-/// `config` was made by `on_http_filter_config_new` and has not been destroyed.
+/// `config` was made by `on_http_filter_config_new` or `on_network_filter_config_new` and has not been destroyed.
 pub(crate) unsafe fn known(config: *const c_void) -> Arc<Config> {
     let config = config.cast::<Config>();
     // SAFETY: the caller's promise: one count is Envoy's, this adds ours.

@@ -112,6 +112,10 @@ fn run<T>(stream: &Rc<Stream>, call: impl FnOnce() -> Option<T>) -> Option<T> {
         None
     });
     let Current { deferred, .. } = CURRENT.replace(outer);
+    // What is over has no route, and nobody to resume or to answer.
+    if stream.done.get() {
+        return returned;
+    }
     if stream.rerouted.take() {
         // SAFETY: Envoy keeps the filter until its stream is over.
         unsafe { ffi::envoy_dynamic_module_callback_http_clear_route_cache(stream.filter) };

@@ -1,12 +1,12 @@
 //! What outlives a stream: Envoy lets only the main thread send a callout that belongs to no stream.
 
 use std::collections::HashMap;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex};
 
 use sluice_core::chain::OF_MAIN_THREAD;
 use sluice_core::filter::Callout;
 
-use super::{config, current, hostcalls};
+use super::{config, current, hostcalls, lock};
 use crate::detached::Errand;
 
 /// The event by which a configuration is asked to do its errands.
@@ -54,23 +54,22 @@ impl Letter {
     }
 }
 
-fn post() -> MutexGuard<'static, HashMap<u32, Vec<Mail>>> {
-    POST.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Hands an errand of a worker to the main thread; back if this is the main thread.
 pub(crate) fn mail(root: u32, at: usize, route: &str, errand: Errand) -> Option<Errand> {
     if current::stream().is_none() {
         return Some(errand);
     }
-    // Of a configuration that Envoy has no longer nobody does errands; its notes say what that means.
+    // Locked first, so that a configuration that ends meanwhile takes this along ([`take`]). Of one that Envoy has no longer
+    // nobody does errands; its notes say what that means.
+    let mut post = lock(&POST);
     let scheduler = config::scheduler(root)?;
-    post().entry(root).or_default().push(Mail { at, route: route.to_owned(), errand });
+    post.entry(root).or_default().push(Mail { at, route: route.to_owned(), errand });
+    drop(post);
     scheduler.post(EVENT);
     None
 }
 
 /// The errands of a configuration, which are taken with that.
 pub(crate) fn take(config: u32) -> Vec<Mail> {
-    post().remove(&config).unwrap_or_default()
+    lock(&POST).remove(&config).unwrap_or_default()
 }

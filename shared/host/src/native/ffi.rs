@@ -261,6 +261,23 @@ unsafe extern "C" {
     ) -> u32;
 }
 
+/// Shows `see` the `count` things that `fill` writes down where it is told to, if it says that it has: up to `FEW` without
+/// an allocation.
+pub(crate) fn listed<T: Copy, R, const FEW: usize>(
+    count: usize,
+    none: T,
+    fill: impl FnOnce(*mut T) -> bool,
+    see: impl FnOnce(&[T]) -> R,
+) -> Option<R> {
+    let mut few = [none; FEW];
+    let mut many = Vec::new();
+    let room = few.get_mut(..count).unwrap_or_else(|| {
+        many.resize(count, none);
+        &mut many
+    });
+    (count > 0 && fill(room.as_mut_ptr())).then(|| see(room))
+}
+
 impl Bytes {
     /// No bytes.
     pub(crate) const NONE: Self = Self { data: std::ptr::null(), size: 0 };

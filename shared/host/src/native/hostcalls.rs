@@ -78,16 +78,9 @@ pub(crate) fn headers(map: MapType) -> Headers {
     // they are copied before anything changes them.
     unsafe {
         let count = ffi::envoy_dynamic_module_callback_http_get_headers_size(filter, of);
-        let mut few = [Pair::NONE; FEW];
-        let mut many = Vec::new();
-        let room = few.get_mut(..count).unwrap_or_else(|| {
-            many.resize(count, Pair::NONE);
-            &mut many
-        });
-        if count == 0 || !ffi::envoy_dynamic_module_callback_http_get_headers(filter, of, room.as_mut_ptr()) {
-            return Headers::default();
-        }
-        copied(room)
+        let fill = |room| ffi::envoy_dynamic_module_callback_http_get_headers(filter, of, room);
+        let headers = ffi::listed::<_, _, FEW>(count, Pair::NONE, fill, |pairs| copied(pairs));
+        headers.unwrap_or_default()
     }
 }
 

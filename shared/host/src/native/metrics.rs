@@ -6,13 +6,13 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
 use sluice_core::metric::{self, Family, Kind};
 
-use super::config;
 use super::ffi::{self, Bytes, Handle};
 use super::timer::{Alarm, now_ms};
+use super::{config, lock};
 use crate::abi::MetricType;
 
 /// Least milliseconds between two times that Envoy is told of what has changed.
@@ -46,10 +46,6 @@ static NEXT: Mutex<Next> = Mutex::new(Next { told_ms: 0, asked: None });
 thread_local! {
     /// Those that this thread knows, by the number that it has for each.
     static KNOWN: RefCell<Vec<Arc<Series>>> = const { RefCell::new(Vec::new()) };
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Takes down the families of the module.

@@ -9,6 +9,8 @@
 //! | a filter of an attempt is told of its end when Envoy answers it no more | the exchange's filter is asked (`stream`) |
 //! | a panic would end the process | it ends the stream (`current`) |
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 mod answers;
 mod attributes;
 mod bodies;
@@ -32,3 +34,8 @@ pub(crate) use self::stream::join;
 
 /// A callout's end comes with the stream that sent it.
 pub(crate) const fn expect_callout(_: u32, _: u32) {}
+
+/// Locks, also what a panic has left locked: nothing behind the locks here is ever half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

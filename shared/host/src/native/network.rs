@@ -12,7 +12,10 @@ use std::sync::Arc;
 
 use sluice_core::network::Way;
 
+use super::answers::joined;
+use super::bodies::FEW;
 use super::config::Config;
+use super::configured::known;
 use super::entry::new_root;
 use super::ffi::{self, Bytes, Handle};
 use crate::dispatch::ConnectionContext;
@@ -55,13 +58,13 @@ pub(crate) fn data() -> Option<Vec<u8>> {
     // SAFETY: Envoy keeps the filter of the callback at hand; there is room for as many chunks as it says there are; and
     // they are copied before anything changes them.
     unsafe {
-        let mut chunks = vec![Bytes::NONE; count(filter)];
-        let is_there = !chunks.is_empty() && read(filter, chunks.as_mut_ptr());
-        Some(if is_there {
-            chunks.iter().flat_map(|chunk| chunk.get().iter().copied()).collect()
-        } else {
-            Vec::new()
-        })
+        let data = ffi::listed::<_, _, FEW>(
+            count(filter),
+            Bytes::NONE,
+            |room| read(filter, room),
+            |chunks| joined(chunks),
+        );
+        Some(data.unwrap_or_default())
     }
 }
 
@@ -148,12 +151,8 @@ extern "C" fn envoy_dynamic_module_on_network_filter_new(
     config: *const c_void,
     filter: Handle,
 ) -> *const c_void {
-    let config = config.cast::<Config>();
     // SAFETY: made by `on_network_filter_config_new`, and Envoy keeps it while there are filters of it.
-    let config = unsafe {
-        Arc::increment_strong_count(config);
-        Arc::from_raw(config)
-    };
+    let config = unsafe { known(config) };
     Box::into_raw(Box::new(Connection { filter, config, running: RefCell::default() })).cast_const().cast()
 }
 

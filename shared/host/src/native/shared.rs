@@ -3,9 +3,11 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard};
 
 use xxhash_rust::xxh3::Xxh3DefaultBuilder;
+
+use super::lock;
 
 /// Parts of the data, each behind a lock of its own, so that threads seldom wait for each other.
 const PARTS: usize = 64;
@@ -25,7 +27,7 @@ static DATA: LazyLock<[Mutex<Part>; PARTS]> = LazyLock::new(|| std::array::from_
 fn part(key: &str) -> Option<MutexGuard<'static, Part>> {
     let number = usize::try_from(Xxh3DefaultBuilder::new().hash_one(key) >> 32).unwrap_or_default();
     let part = DATA.get(number.checked_rem(PARTS)?)?;
-    Some(part.lock().unwrap_or_else(PoisonError::into_inner))
+    Some(lock(part))
 }
 
 /// The value of `key` and its version.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::ffi::{self, Handle};
 use super::hostcalls::now_ns;
+use super::lock;
 
 /// Posts events to the thread of a stream, or for a configuration to the main thread. Whatever it posts to is gone:
 /// nothing happens.
@@ -100,7 +101,7 @@ static CLOCK: LazyLock<Arc<Clock>> = LazyLock::new(|| {
 
 impl Clock {
     fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.book)
     }
 
     fn run(&self) {
