@@ -1,6 +1,10 @@
-//! What the kernel tells of a process: processor time and memory.
+//! What the kernel tells of a process: processor time and memory. And its end.
 
+use std::process::Child;
 use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use sluice_e2e::wait;
 
 use crate::Failure;
 
@@ -35,6 +39,15 @@ pub fn resident(id: u32) -> Result<u64, Failure> {
 
 fn rss(status: &str) -> Option<u64> {
     status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+/// Asks a process to end, so that it writes what it writes at its end, and does not wait for ever.
+pub fn end(child: &mut Child) {
+    let _ = kill_process(Pid::from_child(child), Signal::TERM);
+    if wait::poll(Duration::from_secs(10), || child.try_wait().ok().flatten()).is_none() {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ pub struct Around {
     pub redis: Option<SocketAddr>,
 }
 
-/// A running Envoy; stops when dropped.
+/// A running Envoy; ends when dropped.
 pub struct Subject {
     name: String,
     callers: u32,
@@ -245,8 +245,7 @@ impl Subject {
 impl Drop for Subject {
     fn drop(&mut self) {
         if let Some(envoy) = &mut self.envoy {
-            let _ = envoy.kill();
-            let _ = envoy.wait();
+            process::end(envoy);
         }
     }
 }

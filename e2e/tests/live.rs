@@ -81,6 +81,39 @@ fn weights_and_keys_change_under_load_without_a_failed_request() {
     assert_eq!(failed.load(Ordering::Relaxed), 0, "of {}", done.load(Ordering::Relaxed));
 }
 
+/// The sum of all series of this name that Prometheus is told.
+fn counted(gateway: &Gateway, name: &str) -> f64 {
+    let page = client::get(gateway.admin(), "/stats/prometheus").text();
+    let series = page.lines().filter(|line| line.starts_with(&format!("{name}{{")));
+    series.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+}
+
+#[test]
+fn no_change_begins_a_count_anew() {
+    let (a, b) = (Upstream::start("a"), Upstream::start("b"));
+    let gateway = Gateway::start(&yaml(&a, &b, (100, 0), "sk-0"));
+    let mut asked = 0.0;
+    for n in 1..=4 {
+        let key = format!("sk-{n}");
+        // Both stages change: the key of the one, and a price of the other.
+        gateway.rewrite(
+            &(yaml(&a, &b, (100, 0), &key) + &format!("prices: {{\"*\": {{input: {n}, output: 1}}}}\n")),
+        );
+        wait::until(&format!("{key} to be used"), || {
+            asked += 1.0;
+            gateway.chat(&bed::chat_body("counted"));
+            a.requests().iter().any(|seen| seen.key() == Some(key.as_str())).then_some(())
+        });
+    }
+    for name in ["ai_log_requests_total", "gen_ai_client_operation_duration_milliseconds_count"] {
+        wait::until(&format!("all {asked} in {name}"), || {
+            let counted = counted(&gateway, name);
+            assert!(counted <= asked, "{counted} of {asked}");
+            (asked - counted < 0.5).then_some(())
+        });
+    }
+}
+
 #[test]
 fn a_running_stream_survives_a_change() {
     let (a, b) = (Upstream::start("a"), Upstream::start("b"));

@@ -18,6 +18,9 @@ const NATIVE: &str =
 const NATIVE_OF_CONNECTION: &str =
     "type.googleapis.com/envoy.extensions.filters.network.dynamic_modules.v3.DynamicModuleNetworkFilter";
 
+const NATIVE_OF_PROCESS: &str =
+    "type.googleapis.com/envoy.extensions.bootstrap.dynamic_modules.v3.DynamicModuleBootstrapExtension";
+
 /// What the names of metrics begin with inside Envoy: of Wasm filters always, of native ones so that dashboards and
 /// alerts need not know the form.
 const METRICS: &str = "wasmcustom";
@@ -81,6 +84,22 @@ pub(super) fn behind(how: Filters, module: &Path) -> Option<Value> {
         })
     };
     (how == Filters::Native).then(replies)
+}
+
+/// What Envoy loads of a native module for as long as it runs.
+pub(super) fn of_process(how: Filters, module: &Path) -> Option<Value> {
+    let metrics = || {
+        json!({
+            "#": "Metrics of native filters stand here: those of a filter would begin anew when its configuration changes.",
+            "name": "envoy.bootstrap.dynamic_modules",
+            "typed_config": {
+                "@type": NATIVE_OF_PROCESS,
+                "dynamic_module_config": dynamic_module(module),
+                "extension_name": "sluice",
+            },
+        })
+    };
+    (how == Filters::Native).then(metrics)
 }
 
 /// How Envoy loads a shared object.

@@ -202,22 +202,28 @@ fn bootstrap(gateway: &Gateway, rendering: &Rendering<'_>) -> Value {
         }]},
         "#2": released(gateway.filters),
         "memory_allocator_manager": {"bytes_to_release": RELEASED_BYTES, "memory_release_interval": "1s"},
-        "#3": "Costs nothing, and lets `redis` be added while Envoy runs.",
-        "bootstrap_extensions": [{
-            "name": "envoy.bootstrap.internal_listener",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener",
-            },
-        }],
-        "#4": "Labels stand in the names of the filters' metrics.",
+        "bootstrap_extensions": extensions(gateway.filters, rendering),
+        "#3": "Labels stand in the names of the filters' metrics.",
         "stats_config": stats::config(),
-        "#5": "Spans go in batches, where there is tracing.",
+        "#4": "Spans go in batches, where there is tracing.",
         "layered_runtime": runtime(gateway.filters),
         "dynamic_resources": {
             "cds_config": listener::source(rendering, "clusters.yaml"),
             "lds_config": listener::source(rendering, "listeners.yaml"),
         },
     })
+}
+
+/// `bootstrap_extensions` of the bootstrap.
+fn extensions(how: Filters, rendering: &Rendering<'_>) -> Vec<Value> {
+    let internal = json!({
+        "#": "Costs nothing, and lets `redis` be added while Envoy runs.",
+        "name": "envoy.bootstrap.internal_listener",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener",
+        },
+    });
+    [internal].into_iter().chain(form::of_process(how, rendering.module)).collect()
 }
 
 /// Why free memory is given back.

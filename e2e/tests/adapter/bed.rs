@@ -222,12 +222,25 @@ fn module() -> PathBuf {
 }
 
 /// A native filter of the probe's module.
+fn dynamic_module() -> Value {
+    json!({
+        "module": {"local": {"filename": module()}}, "do_not_close": true, "metrics_namespace": "wasmcustom",
+    })
+}
+
+/// What Envoy loads of the module for as long as it runs: metrics stand there.
+fn of_process() -> Value {
+    json!({"name": "process", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.bootstrap.dynamic_modules.v3.DynamicModuleBootstrapExtension",
+        "dynamic_module_config": dynamic_module(),
+        "extension_name": "probe",
+    }})
+}
+
 fn native(root: &str, config: &Value) -> Value {
     json!({"name": root, "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
-        "dynamic_module_config": {
-            "module": {"local": {"filename": module()}}, "do_not_close": true, "metrics_namespace": "wasmcustom",
-        },
+        "dynamic_module_config": dynamic_module(),
         "filter_name": root,
         "filter_config": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": config.to_string()},
     }})
@@ -338,7 +351,9 @@ fn config(upstream: &Upstream, slow: &Upstream, folder: &Path) -> String {
     let mut inner = listener(&pipe, &[], &[], &inner_routes);
     inner["filter_chains"][0]["filters"][0]["typed_config"]["access_log"] = json!([]);
     let to = |upstream: &Upstream| socket(upstream.address().port());
+    let extensions: Vec<Value> = filters_are("native").then(of_process).into_iter().collect();
     json!({
+        "bootstrap_extensions": extensions,
         "admin": {"address": socket("{admin}")},
         "static_resources": {
             "listeners": [listener(&socket("{listen}"), &gateway, &provider, &routes), inner],

@@ -26,12 +26,13 @@ pub(crate) fn size(filter: Handle, side: Side) -> usize {
 
 /// At most `max` bytes of this side, behind its first `start`.
 pub(crate) fn read(filter: Handle, side: Side, start: usize, max: usize) -> Vec<u8> {
-    let (mut bytes, mut skip) = (Vec::new(), start);
+    let length = max.min(size(filter, side).saturating_sub(start));
+    let (mut bytes, mut skip) = (Vec::with_capacity(length), start);
     for part in parts(side) {
         with_chunks(filter, part, |chunk| {
             let from = skip.min(chunk.len());
             skip = skip.saturating_sub(from);
-            let room = max.saturating_sub(bytes.len());
+            let room = length.saturating_sub(bytes.len());
             let chunk = chunk.get(from..).unwrap_or_default();
             bytes.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
         });

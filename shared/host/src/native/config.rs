@@ -20,8 +20,6 @@ pub(crate) struct Config {
     pub(crate) name: String,
     /// Its configuration.
     pub(crate) text: Vec<u8>,
-    /// Envoy's numbers for the metrics, in the order of their families.
-    pub(crate) metrics: Vec<usize>,
     /// Posts to it on the main thread; `None` for what only network filters have.
     scheduler: Option<Arc<Scheduler>>,
 }
@@ -32,7 +30,7 @@ struct Made {
     root: Rc<dyn RootContext>,
 }
 
-/// Those that Envoy has, the newest last.
+/// Those that Envoy has.
 static IN_FORCE: Mutex<Vec<(u32, Arc<Scheduler>)>> = Mutex::new(Vec::new());
 
 thread_local! {
@@ -49,7 +47,6 @@ impl Config {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             name: String::from_utf8_lossy(name).into_owned(),
             text: text.to_vec(),
-            metrics: config.map(super::metrics::define).unwrap_or_default(),
             scheduler: config.map(Scheduler::of_config),
         })
     }
@@ -105,9 +102,4 @@ pub(crate) fn reading() -> Option<Arc<Config>> {
 /// Posts to the configuration with this number.
 pub(crate) fn scheduler(id: u32) -> Option<Arc<Scheduler>> {
     in_force(|all| all.iter().find(|(known, _)| *known == id).map(|(_, scheduler)| Arc::clone(scheduler)))
-}
-
-/// Posts to the newest.
-pub(crate) fn newest() -> Option<Arc<Scheduler>> {
-    in_force(|all| all.last().map(|(_, scheduler)| Arc::clone(scheduler)))
 }

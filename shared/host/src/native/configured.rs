@@ -11,7 +11,7 @@ use super::answers::with_answer;
 use super::config::Config;
 use super::entry::{new_root, replies};
 use super::ffi::{Bytes, Handle, Pair};
-use super::{current, errands, metrics};
+use super::{current, errands};
 
 /// What a module's pointer to a configuration stands for.
 ///
@@ -43,7 +43,6 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
         return std::ptr::null();
     }
     config.begin();
-    metrics::call_again();
     Arc::into_raw(config).cast()
 }
 
@@ -54,7 +53,6 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(config: *const 
         let config = unsafe { Arc::from_raw(config.cast::<Config>()) };
         config.end();
         drop(errands::take(config.id));
-        metrics::call_again();
     }
 }
 
@@ -70,9 +68,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_scheduled(
     }
     // SAFETY: Envoy hands over what `on_http_filter_config_new` has made.
     let config = unsafe { known(config) };
-    if event == metrics::EVENT {
-        metrics::tell(handle, &config.metrics);
-    } else if let Some(root) = new_root().and_then(|new_root| config.root(new_root)) {
+    if let Some(root) = new_root().and_then(|new_root| config.root(new_root)) {
         current::enter_config(handle, || match event {
             errands::EVENT => root.on_errands(),
             member => root.on_due(StreamId(member)),
@@ -103,18 +99,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_done(
     }
 }
 
-/// Events that Envoy does not load a module without, and that no filter here causes or needs.
-macro_rules! unheard {
-    ($($event:ident),* $(,)?) => {
-        $(
-            #[unsafe(no_mangle)]
-            extern "C" fn $event() {}
-        )*
-    };
-}
-
-// Whatever arguments they are called with are not read, which the calling conventions of C allow.
-unheard! {
+super::unheard! {
     envoy_dynamic_module_on_http_filter_http_stream_headers,
     envoy_dynamic_module_on_http_filter_http_stream_data,
     envoy_dynamic_module_on_http_filter_http_stream_trailers,

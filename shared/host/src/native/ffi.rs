@@ -178,6 +178,20 @@ unsafe extern "C" {
     );
     pub(crate) fn envoy_dynamic_module_callback_http_filter_config_scheduler_delete(scheduler: Handle);
 
+    pub(crate) fn envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_new(
+        config: Handle,
+    ) -> Handle;
+    pub(crate) fn envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_commit(
+        scheduler: Handle,
+        event: u64,
+    );
+    pub(crate) fn envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_delete(
+        scheduler: Handle,
+    );
+    pub(crate) fn envoy_dynamic_module_callback_bootstrap_extension_config_signal_init_complete(
+        config: Handle,
+    );
+
     pub(crate) fn envoy_dynamic_module_callback_network_filter_get_read_buffer_chunks_size(
         filter: Handle,
     ) -> usize;
@@ -210,49 +224,49 @@ unsafe extern "C" {
     ) -> bool;
     pub(crate) fn envoy_dynamic_module_callback_network_filter_close(filter: Handle, how: u32);
 
-    pub(crate) fn envoy_dynamic_module_callback_http_filter_config_define_counter(
+    pub(crate) fn envoy_dynamic_module_callback_bootstrap_extension_config_define_counter(
         config: Handle,
         name: Bytes,
         labels: *const Bytes,
         labels_size: usize,
         id: *mut usize,
     ) -> u32;
-    pub(crate) fn envoy_dynamic_module_callback_http_filter_config_define_gauge(
+    pub(crate) fn envoy_dynamic_module_callback_bootstrap_extension_config_define_gauge(
         config: Handle,
         name: Bytes,
         labels: *const Bytes,
         labels_size: usize,
         id: *mut usize,
     ) -> u32;
-    pub(crate) fn envoy_dynamic_module_callback_http_filter_config_define_histogram(
+    pub(crate) fn envoy_dynamic_module_callback_bootstrap_extension_config_define_histogram(
         config: Handle,
         name: Bytes,
         labels: *const Bytes,
         labels_size: usize,
         id: *mut usize,
     ) -> u32;
-    pub(crate) fn envoy_dynamic_module_callback_http_filter_config_increment_counter(
+    pub(crate) fn envoy_dynamic_module_callback_bootstrap_extension_config_increment_counter(
         config: Handle,
         id: usize,
         labels: *const Bytes,
         labels_size: usize,
         by: u64,
     ) -> u32;
-    pub(crate) fn envoy_dynamic_module_callback_http_filter_config_increment_gauge(
+    pub(crate) fn envoy_dynamic_module_callback_bootstrap_extension_config_increment_gauge(
         config: Handle,
         id: usize,
         labels: *const Bytes,
         labels_size: usize,
         by: u64,
     ) -> u32;
-    pub(crate) fn envoy_dynamic_module_callback_http_filter_config_decrement_gauge(
+    pub(crate) fn envoy_dynamic_module_callback_bootstrap_extension_config_decrement_gauge(
         config: Handle,
         id: usize,
         labels: *const Bytes,
         labels_size: usize,
         by: u64,
     ) -> u32;
-    pub(crate) fn envoy_dynamic_module_callback_http_filter_config_record_histogram_value(
+    pub(crate) fn envoy_dynamic_module_callback_bootstrap_extension_config_record_histogram_value(
         config: Handle,
         id: usize,
         labels: *const Bytes,

@@ -6,25 +6,24 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex, Once, OnceLock};
 
 use sluice_core::metric::{self, Family, Kind};
 
 use super::ffi::{self, Bytes, Handle};
+use super::hostcalls::log;
+use super::lock;
+use super::process::process;
 use super::timer::{Alarm, now_ms};
-use super::{config, lock};
-use crate::abi::MetricType;
+use crate::abi::{Level, MetricType};
 
 /// Least milliseconds between two times that Envoy is told of what has changed.
-const PAUSE_MS: u64 = 5;
+const PAUSE_MS: u64 = 20;
 
 /// Most values of one histogram that wait to be told: more than a thread can record in the time.
 const MAX_VALUES: usize = 100_000;
 
-/// The event by which a configuration is asked to tell Envoy.
-pub(crate) const EVENT: u64 = u64::MAX;
-
-/// Every family that a filter of the module counts by, in the order in which each configuration defines them.
+/// Every family that a filter of the module counts by, in the order in which they are defined.
 static FAMILIES: OnceLock<Vec<&'static Family>> = OnceLock::new();
 
 /// One series of a family.
@@ -63,7 +62,7 @@ fn families() -> &'static [&'static Family] {
     FAMILIES.get().map_or(&[], Vec::as_slice)
 }
 
-/// Defines all families with a configuration; Envoy's number for each.
+/// Defines all families; Envoy's number for each.
 pub(crate) fn define(config: Handle) -> Vec<usize> {
     families().iter().map(|family| define_family(config, family)).collect()
 }
@@ -71,9 +70,9 @@ pub(crate) fn define(config: Handle) -> Vec<usize> {
 fn define_family(config: Handle, family: &Family) -> usize {
     let labels: Vec<Bytes> = family.labels.iter().map(|label| Bytes::of(label.name().as_bytes())).collect();
     let define = match family.kind {
-        Kind::Counter => ffi::envoy_dynamic_module_callback_http_filter_config_define_counter,
-        Kind::Gauge => ffi::envoy_dynamic_module_callback_http_filter_config_define_gauge,
-        Kind::Histogram => ffi::envoy_dynamic_module_callback_http_filter_config_define_histogram,
+        Kind::Counter => ffi::envoy_dynamic_module_callback_bootstrap_extension_config_define_counter,
+        Kind::Gauge => ffi::envoy_dynamic_module_callback_bootstrap_extension_config_define_gauge,
+        Kind::Histogram => ffi::envoy_dynamic_module_callback_bootstrap_extension_config_define_histogram,
     };
     let mut id = 0;
     // SAFETY: Envoy keeps the configuration that it is making, and copies what is pointed to.
@@ -151,38 +150,37 @@ fn with(number: u32, change: impl FnOnce(&Series)) {
 struct Next {
     /// When it was told last, in milliseconds since the epoch.
     told_ms: u64,
-    /// A configuration has been asked to tell it: at once, or when the pause is over.
+    /// It is about to be told: at once, or when the pause is over.
     asked: Option<Option<Alarm>>,
 }
 
-/// Lets a configuration tell Envoy, if none is about to: at once where it has not been told just now.
+/// Has Envoy told, if that is not about to happen: at once where it has not been told just now.
 fn call() {
     let mut next = lock(&NEXT);
     if next.asked.is_some() {
         return;
     }
-    let Some(scheduler) = config::newest() else { return };
+    let Some(process) = process() else { return missing() };
     let (now_ms, at_ms) = (now_ms(), next.told_ms.saturating_add(PAUSE_MS));
+    let scheduler = Arc::clone(&process.scheduler);
     next.asked = Some(if at_ms <= now_ms {
-        scheduler.post(EVENT);
+        scheduler.post(0);
         None
     } else {
-        Some(Alarm::set(at_ms, scheduler, EVENT))
+        Some(Alarm::set(at_ms, scheduler, 0))
     });
 }
 
-/// Lets another configuration tell Envoy, for the one that was about to may be gone.
-pub(crate) fn call_again() {
-    lock(&NEXT).asked.take();
-    if !lock(&CHANGED).is_empty() {
-        call();
-    }
+fn missing() {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| log(Level::Error, "no metrics: the module is not among Envoy's bootstrap_extensions"));
 }
 
 /// Tells Envoy of all that has changed; on the main thread.
-pub(crate) fn tell(config: Handle, ids: &[usize]) {
+pub(crate) fn tell(config: Handle) {
     *lock(&NEXT) = Next { told_ms: now_ms(), asked: None };
     let changed = std::mem::take(&mut *lock(&CHANGED));
+    let ids = process().map_or(&[][..], |process| &process.metrics);
     for series in changed {
         series.has_changed.store(false, Ordering::Release);
         if let Some(id) = ids.get(series.family) {
@@ -203,25 +201,28 @@ impl Series {
         match self.kind {
             Kind::Counter if by > 0 => {
                 call(
-                    ffi::envoy_dynamic_module_callback_http_filter_config_increment_counter,
+                    ffi::envoy_dynamic_module_callback_bootstrap_extension_config_increment_counter,
                     by.unsigned_abs(),
                 );
             }
             Kind::Gauge if by > 0 => {
                 call(
-                    ffi::envoy_dynamic_module_callback_http_filter_config_increment_gauge,
+                    ffi::envoy_dynamic_module_callback_bootstrap_extension_config_increment_gauge,
                     by.unsigned_abs(),
                 );
             }
             Kind::Gauge if by < 0 => {
                 call(
-                    ffi::envoy_dynamic_module_callback_http_filter_config_decrement_gauge,
+                    ffi::envoy_dynamic_module_callback_bootstrap_extension_config_decrement_gauge,
                     by.unsigned_abs(),
                 );
             }
             Kind::Histogram => {
                 for value in std::mem::take(&mut *lock(&self.values)) {
-                    call(ffi::envoy_dynamic_module_callback_http_filter_config_record_histogram_value, value);
+                    call(
+                        ffi::envoy_dynamic_module_callback_bootstrap_extension_config_record_histogram_value,
+                        value,
+                    );
                 }
             }
             _ => {}
