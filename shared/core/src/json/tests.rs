@@ -399,6 +399,21 @@ fn a_number_beyond_f64_is_no_mistake() {
     assert!(skip(b"[10000e305]").is_ok());
 }
 
+#[test]
+fn a_string_ends_behind_its_escapes_wherever_they_are() {
+    for (length, at) in (0..=200).flat_map(|length| (0..=length).map(move |at| (length, at))) {
+        let (before, after) = ("a".repeat(at), "b".repeat(length - at));
+        for escape in [r#"\""#, r"\\", r#"\n\""#] {
+            agrees_with_serde_json(format!("[\"{before}{escape}{after}\", 1]").as_bytes());
+        }
+    }
+    for (at, count) in (0..=70).flat_map(|at| (0..=70).map(move |count| (at, count))) {
+        let (before, slashes) = ("a".repeat(at), "\\".repeat(count));
+        agrees_with_serde_json(format!("[\"{before}{slashes}\", 1]").as_bytes());
+        agrees_with_serde_json(format!("[\"{before}{slashes}").as_bytes());
+    }
+}
+
 proptest! {
     #[test]
     fn what_serde_json_accepts_is_read_with_equal_values(doc in document()) {

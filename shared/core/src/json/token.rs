@@ -1,6 +1,7 @@
 //! The grammar's tokens: strings, numbers and the three words.
 
 use memchr::memchr2;
+use wide::u8x32;
 
 use super::{Error, ErrorKind, Reader, Span, Str};
 
@@ -17,24 +18,14 @@ impl<'a> Reader<'a> {
     /// Goes past the string that begins here, and tells whether there is an escape in it.
     #[inline]
     pub(super) fn skip_string(&mut self) -> Result<bool, Error> {
-        let mut escaped = false;
-        let mut rest = self.rest.get(1..).unwrap_or_default();
-        loop {
-            match to_mark(rest) {
-                Some([b'"', after @ ..]) => {
-                    self.rest = after;
-                    return Ok(escaped);
-                }
-                Some([_, _, after @ ..]) => {
-                    escaped = true;
-                    rest = after;
-                }
-                _ => {
-                    self.rest = &[];
-                    return Err(self.fail(ErrorKind::Truncated));
-                }
-            }
-        }
+        let text = self.rest.get(1..).unwrap_or_default();
+        let mut search = Search { text, at: 0, escaped: false };
+        let Some(after) = search.end().and_then(|end| text.get(end..)) else {
+            self.rest = &[];
+            return Err(self.fail(ErrorKind::Truncated));
+        };
+        self.rest = after;
+        Ok(search.escaped)
     }
 
     pub(super) fn literal_token(&mut self) -> Result<(), Error> {
@@ -86,15 +77,86 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Bytes that are looked at one by one before a vector search is worth its start.
-const NEAR: usize = 16;
+/// Bytes that are looked at at once.
+const BLOCK: usize = 32;
 
-/// The bytes from the first quote or backslash on.
-#[inline]
-fn to_mark(bytes: &[u8]) -> Option<&[u8]> {
-    let (near, far) = bytes.split_at_checked(NEAR).unwrap_or((bytes, &[]));
-    if let Some(at) = near.iter().position(|byte| matches!(byte, b'"' | b'\\')) {
-        return bytes.get(at..);
+/// Blocks without a mark, from which on there may be none for long.
+const QUIET: u32 = 4;
+
+/// The search for the quote that ends a string. Escapes may be close to each other, so that a search that began anew behind
+/// each would cost more than the text.
+struct Search<'a> {
+    text: &'a [u8],
+    at: usize, // all before has been looked at
+    escaped: bool,
+}
+
+impl Search<'_> {
+    /// The place behind the quote.
+    #[inline]
+    fn end(&mut self) -> Option<usize> {
+        let mut quiet = 0_u32;
+        while let Some(block) = self.text.get(self.at..).and_then(|rest| rest.first_chunk()) {
+            let found = marks(block);
+            if found != 0 {
+                quiet = 0;
+                if let Some(end) = self.in_block(block, found) {
+                    return Some(end);
+                }
+                continue;
+            }
+            self.at = self.at.saturating_add(BLOCK);
+            quiet = quiet.saturating_add(1);
+            if quiet == QUIET {
+                quiet = 0;
+                let far = self.text.get(self.at..)?;
+                self.at = self.at.saturating_add(memchr2(b'"', b'\\', far)?);
+            }
+        }
+        self.in_rest()
     }
-    far.get(memchr2(b'"', b'\\', far)?..)
+
+    /// The place behind the quote, if it is in this block, where quotes and backslashes are `found`; else goes past it.
+    #[inline]
+    fn in_block(&mut self, block: &[u8; BLOCK], mut found: u32) -> Option<usize> {
+        let next = self.at.saturating_add(BLOCK);
+        while found != 0 {
+            let mark = found.trailing_zeros();
+            let place = usize::try_from(mark).unwrap_or(BLOCK);
+            let after = self.at.saturating_add(place).saturating_add(1);
+            if block.get(place) == Some(&b'"') {
+                return Some(after);
+            }
+            self.escaped = true;
+            if after == next {
+                // What is escaped is the next block's first.
+                self.at = after.saturating_add(1);
+                return None;
+            }
+            found &= !(0b11 << mark);
+        }
+        self.at = next;
+        None
+    }
+
+    /// As [`Self::end`], where no whole block is left.
+    fn in_rest(&mut self) -> Option<usize> {
+        loop {
+            match self.text.get(self.at)? {
+                b'"' => return Some(self.at.saturating_add(1)),
+                b'\\' => {
+                    self.escaped = true;
+                    self.at = self.at.saturating_add(2);
+                }
+                _ => self.at = self.at.saturating_add(1),
+            }
+        }
+    }
+}
+
+/// A bit for each quote and backslash.
+#[inline]
+fn marks(block: &[u8; BLOCK]) -> u32 {
+    let text = u8x32::new(*block);
+    (text.simd_eq(u8x32::splat(b'"')) | text.simd_eq(u8x32::splat(b'\\'))).to_bitmask()
 }
