@@ -18,7 +18,7 @@ use super::timer::{Alarm, now_ms};
 use crate::abi::{Level, MetricType};
 
 /// Least milliseconds between two times that Envoy is told of what has changed.
-const PAUSE_MS: u64 = 20;
+const PAUSE_MS: u64 = 5;
 
 /// Most values of one histogram that wait to be told: more than a thread can record in the time.
 const MAX_VALUES: usize = 100_000;
