@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use serde_json::json;
 use sluice_e2e::bed;
 use sluice_e2e::client::{self, Connection, End};
+use sluice_e2e::exposition::Metrics;
 use sluice_e2e::gateway::{Gateway, Options, closed_port};
 use sluice_e2e::upstream::Upstream;
 use sluice_e2e::{sse, wait};
@@ -81,13 +82,6 @@ fn weights_and_keys_change_under_load_without_a_failed_request() {
     assert_eq!(failed.load(Ordering::Relaxed), 0, "of {}", done.load(Ordering::Relaxed));
 }
 
-/// The sum of all series of this name that Prometheus is told.
-fn counted(gateway: &Gateway, name: &str) -> f64 {
-    let page = client::get(gateway.admin(), "/stats/prometheus").text();
-    let series = page.lines().filter(|line| line.starts_with(&format!("{name}{{")));
-    series.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
-}
-
 #[test]
 fn no_change_begins_a_count_anew() {
     let (a, b) = (Upstream::start("a"), Upstream::start("b"));
@@ -107,7 +101,7 @@ fn no_change_begins_a_count_anew() {
     }
     for name in ["ai_log_requests_total", "gen_ai_client_operation_duration_milliseconds_count"] {
         wait::until(&format!("all {asked} in {name}"), || {
-            let counted = counted(&gateway, name);
+            let counted = Metrics::scrape(gateway.admin()).sum(name);
             assert!(counted <= asked, "{counted} of {asked}");
             (asked - counted < 0.5).then_some(())
         });

@@ -221,7 +221,7 @@ fn module() -> PathBuf {
     path
 }
 
-/// A native filter of the probe's module.
+/// How Envoy loads the probe's module as native code.
 fn dynamic_module() -> Value {
     json!({
         "module": {"local": {"filename": module()}}, "do_not_close": true, "metrics_namespace": "wasmcustom",
@@ -237,6 +237,7 @@ fn of_process() -> Value {
     }})
 }
 
+/// A native filter of the probe's module.
 fn native(root: &str, config: &Value) -> Value {
     json!({"name": root, "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, LazyLock, Mutex, Weak};
 
 use super::ffi::Handle;
 use super::lock;
@@ -31,7 +31,7 @@ struct Made {
 }
 
 /// Those that Envoy has.
-static IN_FORCE: Mutex<Vec<(u32, Arc<Scheduler>)>> = Mutex::new(Vec::new());
+static IN_FORCE: LazyLock<Mutex<HashMap<u32, Arc<Scheduler>>>> = LazyLock::new(Mutex::default);
 
 thread_local! {
     static ROOTS: RefCell<HashMap<u32, Made>> = RefCell::default();
@@ -54,13 +54,14 @@ impl Config {
     /// Takes it down as one that Envoy has.
     pub(crate) fn begin(&self) {
         if let Some(scheduler) = &self.scheduler {
-            in_force(|all| all.push((self.id, Arc::clone(scheduler))));
+            lock(&IN_FORCE).insert(self.id, Arc::clone(scheduler));
         }
     }
 
     /// Envoy has it no longer.
     pub(crate) fn end(&self) {
-        in_force(|all| all.retain(|(id, _)| *id != self.id));
+        let ended = lock(&IN_FORCE).remove(&self.id);
+        drop(ended);
     }
 
     /// What this thread has made from it; made now if there is nothing yet. `None`: it is refused.
@@ -90,10 +91,6 @@ fn keep(id: u32, made: Made) {
     drop(gone);
 }
 
-fn in_force<T>(change: impl FnOnce(&mut Vec<(u32, Arc<Scheduler>)>) -> T) -> T {
-    change(&mut lock(&IN_FORCE))
-}
-
 /// The configuration that is being read.
 pub(crate) fn reading() -> Option<Arc<Config>> {
     READING.with_borrow(Clone::clone)
@@ -101,5 +98,5 @@ pub(crate) fn reading() -> Option<Arc<Config>> {
 
 /// Posts to the configuration with this number.
 pub(crate) fn scheduler(id: u32) -> Option<Arc<Scheduler>> {
-    in_force(|all| all.iter().find(|(known, _)| *known == id).map(|(_, scheduler)| Arc::clone(scheduler)))
+    lock(&IN_FORCE).get(&id).map(Arc::clone)
 }

@@ -13,7 +13,7 @@ use sluice_core::metric::{self, Family, Kind};
 use super::ffi::{self, Bytes, Handle};
 use super::hostcalls::log;
 use super::lock;
-use super::process::process;
+use super::process::{Process, process};
 use super::timer::{Alarm, now_ms};
 use crate::abi::{Level, MetricType};
 
@@ -138,10 +138,12 @@ fn with(number: u32, change: impl FnOnce(&Series)) {
     let at = usize::try_from(number).unwrap_or(usize::MAX);
     KNOWN.with_borrow(|known| {
         let Some(series) = known.get(at) else { return };
+        // Where nobody is ever told, nothing is kept.
+        let Some(process) = process() else { return missing() };
         change(series);
         if !series.has_changed.swap(true, Ordering::AcqRel) {
             lock(&CHANGED).push(Arc::clone(series));
-            call();
+            call(process);
         }
     });
 }
@@ -155,12 +157,11 @@ struct Next {
 }
 
 /// Has Envoy told, if that is not about to happen: at once where it has not been told just now.
-fn call() {
+fn call(process: &Process) {
     let mut next = lock(&NEXT);
     if next.asked.is_some() {
         return;
     }
-    let Some(process) = process() else { return missing() };
     let (now_ms, at_ms) = (now_ms(), next.told_ms.saturating_add(PAUSE_MS));
     let scheduler = Arc::clone(&process.scheduler);
     next.asked = Some(if at_ms <= now_ms {
@@ -177,10 +178,9 @@ fn missing() {
 }
 
 /// Tells Envoy of all that has changed; on the main thread.
-pub(crate) fn tell(config: Handle) {
+pub(crate) fn tell(config: Handle, ids: &[usize]) {
     *lock(&NEXT) = Next { told_ms: now_ms(), asked: None };
     let changed = std::mem::take(&mut *lock(&CHANGED));
-    let ids = process().map_or(&[][..], |process| &process.metrics);
     for series in changed {
         series.has_changed.store(false, Ordering::Release);
         if let Some(id) = ids.get(series.family) {

@@ -55,7 +55,9 @@ extern "C" fn envoy_dynamic_module_on_bootstrap_extension_config_scheduled(
     _: *const c_void,
     _: u64,
 ) {
-    metrics::tell(config);
+    if let Some(process) = process() {
+        metrics::tell(config, &process.metrics);
+    }
 }
 
 /// Envoy waits until `done` is called.
