@@ -232,7 +232,7 @@ fn limits_that_the_check_takes_token_limit_takes() {
 fn cache() -> impl Strategy<Value = Value> {
     let scope = proptest::sample::select(vec!["consumer", "tier", "everyone"]);
     let models = proptest::option::of(proptest::collection::vec(text("[a-c*?/é\\[]{1,6}"), 1..3));
-    let sizes = (1_u64..70_000, 1_u64..70_000);
+    let sizes = (1_u64..70_000, 1_u64..20_000);
     (scope, models, sizes, 1_u64..10_000, 1_u64..700_000, proptest::bool::ANY).prop_map(
         |(scope, models, (entry, memory), hours, wait, streams)| {
             let mut cache = json!({
