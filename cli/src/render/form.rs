@@ -70,22 +70,6 @@ pub(super) fn loaded(plugins: &[Plugin], how: Filters, read: &str) -> Vec<Plugin
     CHAINS.into_iter().map(chain).collect()
 }
 
-/// What stands behind the filters of a stage: for a native chain, the filter that sends its replies.
-pub(super) fn behind(how: Filters, module: &Path) -> Option<Value> {
-    let replies = || {
-        json!({
-            "name": chain::REPLIES,
-            "#": "Sends the replies of the filter before it, which would hear nothing of those that it sends itself.",
-            "typed_config": {
-                "@type": NATIVE,
-                "dynamic_module_config": dynamic_module(module),
-                "filter_name": chain::REPLIES,
-            },
-        })
-    };
-    (how == Filters::Native).then(replies)
-}
-
 /// What Envoy loads of a native module for as long as it runs.
 pub(super) fn of_process(how: Filters, module: &Path) -> Option<Value> {
     let metrics = || {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use sluice_core::openai::error::{Code, ERROR_HEADER};
 
 use super::filters::Stage;
-use super::form::{behind, type_urls};
+use super::form::type_urls;
 use super::{Rendering, routes, seconds, tracing};
 use crate::gateway::{Filters, Gateway};
 
@@ -157,7 +157,7 @@ fn discovered(
             },
         })
     });
-    places.chain(behind(how, rendering.module)).collect()
+    places.collect()
 }
 
 /// A file that Envoy reads again whenever another is moved into its place.

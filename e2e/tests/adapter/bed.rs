@@ -332,9 +332,7 @@ fn stage(probes: &[(&str, &str)], joins: bool) -> Vec<Value> {
     }
     let filters: Vec<Value> = configs.map(|(root, config)| json!({"name": root, "config": config})).collect();
     let publish = ["outer", "inner", "first", "last", "ai.error"];
-    let mut stage = vec![filter("chain", &json!({"filters": filters, "publish": publish, "joins": joins}))];
-    stage.extend(filters_are("native").then(|| native("replies", &Value::Null)));
-    stage
+    vec![filter("chain", &json!({"filters": filters, "publish": publish, "joins": joins}))]
 }
 
 /// Requests below `/plain` and `/patched` go to `upstream`, those below `/retry` up to three times; those below

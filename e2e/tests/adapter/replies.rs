@@ -1,7 +1,10 @@
 //! Replies that a filter makes, and exchanges that it breaks off, wherever it stands.
 
+use std::thread;
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use sluice_e2e::client::{End, Reply};
+use sluice_e2e::client::{self, End, Reply};
 
 use crate::bed::{Bed, Shape, bed};
 
@@ -80,6 +83,73 @@ fn a_filter_outside_sees_the_reply_of_one_inside() {
     let seen = &line.only("outer")["response"];
     assert_eq!((&seen["headers"], &seen["ends"]), (&json!(1), &json!(1)), "{seen}");
     assert_eq!(seen["text"], reply.text(), "{seen}");
+}
+
+/// Once with the reply's headers held and nothing of its body, once with both.
+#[test]
+fn a_filter_outside_can_hold_the_reply_of_one_inside_and_change_it() {
+    let bed = bed();
+    let (stamp, wake) = (json!({"set_header": ["x-outer", "told"]}), json!({"wake_after": 50}));
+    let at_headers = json!({"response": "wait", "on": {
+        "response_headers": [stamp, wake], "wake": [{"set_header": ["x-late", "yes"]}, {"next": "pass"}]}});
+    let at_end = json!({"response": "hold", "on": {
+        "response_headers": [stamp], "response_end": [{"set_body": "changed"}, wake, {"next": "hold"}],
+        "wake": [{"next": "pass"}]}});
+    for (outer, body) in [(at_headers, None), (at_end, Some("changed"))] {
+        for when in ["request_headers", "request_end", "callout", "wake"] {
+            for shape in Shape::ALL {
+                let inner = script(when, &json!({"reply": "because"}));
+                let path = Bed::path("plain", &json!({"inner": inner, "outer": outer}));
+                let reply = bed.send(shape, &path, b"{}");
+                let case = format!("{when} {shape:?} {outer}");
+                assert_eq!((reply.status, reply.header("x-outer")), (400, Some("told")), "{case}");
+                match body {
+                    Some(body) => assert_eq!(reply.text(), body, "{case}"),
+                    None => assert_eq!(reply.json()["error"]["message"], "because", "{case}"),
+                }
+                assert_eq!(bed.seen(&path).len(), 0, "{case}");
+                assert!(bed.line(&path).notes("outer")[0].0 >= 50, "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_filter_outside_can_reply_in_place_of_one_inside() {
+    let bed = bed();
+    for when in ["response_headers", "response_end", "wake in response"] {
+        let inner = script("request_headers", &json!({"reply": "inside"}));
+        let path =
+            Bed::path("plain", &json!({"inner": inner, "outer": script(when, &json!({"reply": "outside"}))}));
+        let reply = bed.post(&path, "{}");
+        assert_eq!((reply.status, reply.end), (400, End::Clean), "{when}");
+        assert_eq!(reply.json()["error"]["message"], "outside", "{when}");
+    }
+}
+
+#[test]
+fn a_client_can_leave_while_a_reply_is_held() {
+    let bed = bed();
+    let inner = script("request_headers", &json!({"reply": "because"}));
+    let outer = json!({"response": "wait", "on": {
+        "response_headers": [{"wake_after": 200}], "wake": [{"count": "woken_though_gone"}, {"next": "pass"}]}});
+    let path = Bed::path("plain", &json!({"inner": inner, "outer": outer}));
+    let mut client = bed.connect();
+    client
+        .write(format!("POST {path} HTTP/1.1\r\nhost: g\r\ncontent-length: 2\r\n\r\n{{}}").as_bytes())
+        .expect("a request");
+    thread::sleep(Duration::from_millis(100));
+    drop(client);
+    assert_eq!(bed.line(&path).only("outer")["notes"], json!([]));
+}
+
+#[test]
+fn a_reply_to_head_has_no_body() {
+    let bed = bed();
+    let path = Bed::path("plain", &json!({"inner": script("request_headers", &json!({"reply": "because"}))}));
+    let reply = client::send(bed.envoy.address(), "HEAD", &path, &[], b"");
+    assert_eq!((reply.status, reply.text().as_str()), (400, ""));
+    assert_eq!(reply.header("x-sluice-error"), Some("invalid_json"));
 }
 
 #[test]

@@ -11,10 +11,6 @@ use serde_json::value::RawValue;
 /// `root_id` of a chain: several filters of a module in one filter of the proxy.
 pub const ROOT_ID: &str = "chain";
 
-/// Name of the filter behind a native chain that sends its replies: a native filter hears nothing of one that it sends
-/// itself, and the members before the one that replies have to (Envoy 1.40).
-pub const REPLIES: &str = "replies";
-
 /// What the name of a cluster ends with that leads Envoy's main thread, which reaches no internal listener, to where the
 /// cluster of the name before leads workers.
 pub const OF_MAIN_THREAD: &str = ".main";

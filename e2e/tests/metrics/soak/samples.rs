@@ -134,7 +134,10 @@ impl Samples {
                 assert_bounded(warm, "series", |sample| sample.series as f64);
                 assert_bounded(warm, "keys in Redis", |sample| sample.redis_keys as f64);
                 let (before, after) = (first.other_files(), last.other_files());
-                assert!(after <= before + FILES, "{gateway}: {before} open files beside connections, then {after}");
+                assert!(
+                    after <= before + FILES,
+                    "{gateway}: {before} open files beside connections, then {after}"
+                );
             }
         }
     }

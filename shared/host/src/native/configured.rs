@@ -4,12 +4,11 @@
 use std::ffi::c_void;
 use std::sync::Arc;
 
-use sluice_core::chain::REPLIES;
 use sluice_core::filter::StreamId;
 
 use super::answers::with_answer;
 use super::config::Config;
-use super::entry::{new_root, replies};
+use super::entry::new_root;
 use super::ffi::{Bytes, Handle, Pair};
 use super::{current, errands};
 
@@ -34,9 +33,6 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
 ) -> *const c_void {
     // SAFETY: Envoy keeps both until this returns.
     let (name, text) = unsafe { (name.get(), text.get()) };
-    if name == REPLIES.as_bytes() {
-        return replies();
-    }
     let config = Config::new(Some(config), name, text);
     // Made here already, so that a configuration that does not hold is refused.
     if new_root().is_none_or(|new_root| config.root(new_root).is_none()) {
@@ -48,7 +44,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
 
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(config: *const c_void) {
-    if !std::ptr::eq(config, replies()) && !config.is_null() {
+    if !config.is_null() {
         // SAFETY: made by `on_http_filter_config_new`, and this is its end.
         let config = unsafe { Arc::from_raw(config.cast::<Config>()) };
         config.end();
@@ -63,9 +59,6 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_scheduled(
     config: *const c_void,
     event: u64,
 ) {
-    if std::ptr::eq(config, replies()) {
-        return;
-    }
     // SAFETY: Envoy hands over what `on_http_filter_config_new` has made.
     let config = unsafe { known(config) };
     if let Some(root) = new_root().and_then(|new_root| config.root(new_root)) {

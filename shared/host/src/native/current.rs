@@ -7,7 +7,8 @@ use std::rc::Rc;
 
 use sluice_core::filter::{Headers, Side};
 
-use super::ffi::{self, Bytes, Handle, Pair};
+use super::ffi::{self, Bytes, Handle};
+use super::reply::{self, Reply};
 use super::stream::Stream;
 use crate::dispatch::{NewRoot, StreamContext};
 
@@ -16,15 +17,6 @@ pub(crate) enum Deferred {
     Resume(Side),
     Reset,
     Reply(Reply),
-}
-
-/// A reply of ours.
-#[derive(Default)]
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
-    pub(crate) details: String,
 }
 
 /// The end of a callout.
@@ -60,6 +52,11 @@ pub(crate) fn informant() -> Option<Handle> {
 /// The stream that the callback at hand is about.
 pub(crate) fn stream() -> Option<Rc<Stream>> {
     CURRENT.with_borrow(|current| current.stream.clone())
+}
+
+/// Of the reply that the stream at hand is being told of, if it is.
+pub(crate) fn reply<T>(read: impl FnOnce(&mut Reply) -> T) -> Option<T> {
+    CURRENT.with_borrow(|current| current.stream.as_ref()?.reply.borrow_mut().as_mut().map(read))
 }
 
 /// Envoy's configuration that the callback at hand is about; `None` in those of streams.
@@ -107,8 +104,7 @@ fn run<T>(stream: &Rc<Stream>, call: impl FnOnce() -> Option<T>) -> Option<T> {
     // What a panic leaves half done is the stream's own, and nothing of it is shown to that stream again.
     let returned = catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| {
         stream.broken.set(true);
-        // What a trap of a Wasm filter costs its request.
-        defer(Deferred::Reply(Reply { status: 503, details: "panic".to_owned(), ..Reply::default() }));
+        defer(Deferred::Reply(Reply::of_panic()));
         None
     });
     let Current { deferred, .. } = CURRENT.replace(outer);
@@ -125,14 +121,15 @@ fn run<T>(stream: &Rc<Stream>, call: impl FnOnce() -> Option<T>) -> Option<T> {
 }
 
 impl Deferred {
-    fn carry_out(self, stream: &Stream) {
+    fn carry_out(self, stream: &Rc<Stream>) {
         let filter = stream.filter;
-        // SAFETY: Envoy keeps both filters until their stream is over, and what is pointed to outlives the calls.
+        // SAFETY: Envoy keeps the filter until its stream is over, and what is pointed to outlives the calls.
         unsafe {
             match self {
                 Self::Resume(Side::Request) => {
                     ffi::envoy_dynamic_module_callback_http_filter_continue_decoding(filter);
                 }
+                Self::Resume(Side::Response) if reply::is_told(stream) => reply::resume(stream),
                 Self::Resume(Side::Response) => {
                     ffi::envoy_dynamic_module_callback_http_filter_continue_encoding(filter);
                 }
@@ -143,28 +140,8 @@ impl Deferred {
                         Bytes::of(b"sluice"),
                     );
                 }
-                Self::Reply(reply) => reply.send(stream.replier.get()),
+                Self::Reply(reply) => reply::tell(stream, reply),
             }
-        }
-    }
-}
-
-impl Reply {
-    /// # Safety
-    /// `filter` is one of a stream that is not over.
-    unsafe fn send(&self, filter: Handle) {
-        let headers: Vec<Pair> =
-            self.headers.iter().map(|(name, value)| Pair::of((name.as_str(), value.as_str()))).collect();
-        // SAFETY: what is pointed to outlives the call.
-        unsafe {
-            ffi::envoy_dynamic_module_callback_http_send_response(
-                filter,
-                u32::from(self.status),
-                headers.as_ptr(),
-                headers.len(),
-                Bytes::of(&self.body),
-                Bytes::of(self.details.as_bytes()),
-            );
         }
     }
 }

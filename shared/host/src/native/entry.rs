@@ -11,7 +11,7 @@ use sluice_core::metric::Family;
 use super::answers::with_answer;
 use super::configured::known;
 use super::ffi::{self, Bytes, Handle, Pair};
-use super::stream::{self, Stream};
+use super::stream::Stream;
 use super::{bodies, current, metrics};
 use crate::abi::{self, Level};
 use crate::dispatch::{Action, NewRoot, StreamContext};
@@ -44,13 +44,13 @@ enum Status {
     Stop = 1,
 }
 
-/// What a module's pointer to a filter stands for; `None`: a filter that sends replies.
+/// What a module's pointer to a filter stands for.
 ///
 /// # Safety
 /// `module` was made by `on_http_filter_new` and has not been destroyed.
 unsafe fn stream(module: *const c_void) -> Option<Rc<Stream>> {
     let stream = module.cast::<Stream>();
-    if stream.is_null() || std::ptr::eq(module, replies()) {
+    if stream.is_null() {
         return None;
     }
     // SAFETY: the caller's promise: one count is Envoy's, this adds ours.
@@ -60,20 +60,20 @@ unsafe fn stream(module: *const c_void) -> Option<Rc<Stream>> {
     }
 }
 
-/// Stands for all filters that send replies.
-pub(crate) fn replies() -> *const c_void {
-    static REPLIES: u8 = 0;
-    (&raw const REPLIES).cast()
-}
-
 /// # Safety
 /// As [`stream()`].
-unsafe fn act(module: *const c_void, call: impl FnOnce(&Stream, &dyn StreamContext) -> Action) -> Status {
+unsafe fn act(
+    module: *const c_void,
+    side: Side,
+    call: impl FnOnce(&Stream, &dyn StreamContext) -> Action,
+) -> Status {
     // SAFETY: the caller's promise.
     let Some(stream) = (unsafe { stream(module) }) else { return Status::Continue };
-    match current::enter(&stream, |running| call(&stream, running)) {
-        Some(Action::Pause) => Status::Stop,
-        Some(Action::Continue) | None => Status::Continue,
+    match (current::enter(&stream, |running| call(&stream, running)), side) {
+        (Some(Action::Pause), _) => Status::Stop,
+        // What has panicked has replied, and nothing of the request goes on.
+        (None, Side::Request) if stream.broken.get() => Status::Stop,
+        (Some(Action::Continue) | None, _) => Status::Continue,
     }
 }
 
@@ -89,10 +89,6 @@ extern "C" fn envoy_dynamic_module_on_http_filter_new(
     config: *const c_void,
     filter: Handle,
 ) -> *const c_void {
-    if std::ptr::eq(config, replies()) {
-        stream::attach(filter);
-        return replies();
-    }
     // SAFETY: made by `on_http_filter_config_new`, and Envoy keeps it while there are filters of it.
     Rc::into_raw(Stream::new(unsafe { known(config) }, filter)).cast()
 }
@@ -127,7 +123,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(
         if let (Some(stream), Some(new_root)) = (stream(module), new_root()) {
             current::begin(&stream, new_root);
         }
-        act(module, |_, running| running.on_headers(Side::Request, end))
+        act(module, Side::Request, |_, running| running.on_headers(Side::Request, end))
     }
 }
 
@@ -138,7 +134,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_body(
     end: bool,
 ) -> Status {
     // SAFETY: as above.
-    unsafe { act(module, |stream, running| body(stream, running, Side::Request, end)) }
+    unsafe { act(module, Side::Request, |stream, running| body(stream, running, Side::Request, end)) }
 }
 
 #[unsafe(no_mangle)]
@@ -147,7 +143,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_trailers(
     module: *const c_void,
 ) -> Status {
     // SAFETY: as above.
-    unsafe { act(module, |_, running| running.on_trailers(Side::Request)) }
+    unsafe { act(module, Side::Request, |_, running| running.on_trailers(Side::Request)) }
 }
 
 #[unsafe(no_mangle)]
@@ -157,7 +153,12 @@ extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
     end: bool,
 ) -> Status {
     // SAFETY: as above.
-    unsafe { act(module, |_, running| running.on_headers(Side::Response, end)) }
+    unsafe {
+        act(module, Side::Response, |stream, running| {
+            stream.answered.set(true);
+            running.on_headers(Side::Response, end)
+        })
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -167,7 +168,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_response_body(
     end: bool,
 ) -> Status {
     // SAFETY: as above.
-    unsafe { act(module, |stream, running| body(stream, running, Side::Response, end)) }
+    unsafe { act(module, Side::Response, |stream, running| body(stream, running, Side::Response, end)) }
 }
 
 #[unsafe(no_mangle)]
@@ -176,7 +177,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(
     module: *const c_void,
 ) -> Status {
     // SAFETY: as above.
-    unsafe { act(module, |_, running| running.on_trailers(Side::Response)) }
+    unsafe { act(module, Side::Response, |_, running| running.on_trailers(Side::Response)) }
 }
 
 fn body(stream: &Stream, running: &dyn StreamContext, side: Side, end: bool) -> Action {
@@ -198,10 +199,9 @@ extern "C" fn envoy_dynamic_module_on_http_filter_http_callout_done(
     unsafe {
         let token = u32::try_from(id).unwrap_or_default();
         with_answer(result, (headers, headers_size), (chunks, chunks_size), |size| {
-            act(module, |_, running| {
-                running.on_callout(token, size);
-                Action::Continue
-            });
+            if let Some(stream) = stream(module) {
+                current::enter(&stream, |running| running.on_callout(token, size));
+            }
         });
     }
 }

@@ -316,7 +316,7 @@ impl Bytes {
 impl Pair {
     pub(crate) const NONE: Self = Self { name: Bytes::NONE, value: Bytes::NONE };
 
-    pub(crate) const fn of((name, value): (&str, &str)) -> Self {
-        Self { name: Bytes::of(name.as_bytes()), value: Bytes::of(value.as_bytes()) }
+    pub(crate) const fn of(name: &str, value: &[u8]) -> Self {
+        Self { name: Bytes::of(name.as_bytes()), value: Bytes::of(value) }
     }
 }

@@ -8,8 +8,9 @@ use sluice_core::filter::{Callout, Headers, Side};
 use super::attributes::{Attribute, attribute, endpoint_metadata};
 use super::bodies;
 use super::config;
-use super::current::{self, Deferred, Reply};
+use super::current::{self, Deferred};
 use super::ffi::{self, Bytes, Handle, Pair};
+use super::reply::Reply;
 use super::shared as data;
 use super::{metrics, network};
 use crate::abi::{BufferType, Level, MapType, MetricType};
@@ -32,7 +33,8 @@ pub(crate) fn now_ns() -> u64 {
 pub(crate) fn buffer(buffer: BufferType, start: usize, max: usize) -> Option<Vec<u8>> {
     match buffer {
         BufferType::RequestBody => Some(bodies::read(current::filter()?, Side::Request, start, max)),
-        BufferType::ResponseBody => Some(bodies::read(current::filter()?, Side::Response, start, max)),
+        BufferType::ResponseBody => with_reply(Side::Response, |reply| reply.part(start, max))
+            .or_else(|| Some(bodies::read(current::filter()?, Side::Response, start, max))),
         BufferType::CalloutBody => Some(current::answer(|answer| answer.body.clone())),
         BufferType::PluginConfiguration => config::reading().map(|config| config.text.clone()),
         BufferType::DownstreamData | BufferType::UpstreamData => network::data(),
@@ -45,6 +47,9 @@ pub(crate) fn set_buffer(buffer: BufferType, value: &[u8]) -> bool {
         return network::set_data(value);
     }
     let (Some(filter), Some(side)) = (current::filter(), side_of(buffer)) else { return false };
+    if with_reply(side, |reply| value.clone_into(&mut reply.body)).is_some() {
+        return true;
+    }
     bodies::drain(filter, side);
     value.is_empty() || bodies::append(filter, side, value)
 }
@@ -52,7 +57,13 @@ pub(crate) fn set_buffer(buffer: BufferType, value: &[u8]) -> bool {
 /// Adds to the end of `buffer`.
 pub(crate) fn append_buffer(buffer: BufferType, value: &[u8]) -> bool {
     let (Some(filter), Some(side)) = (current::filter(), side_of(buffer)) else { return false };
-    bodies::append(filter, side, value)
+    with_reply(side, |reply| reply.body.extend_from_slice(value)).is_some()
+        || bodies::append(filter, side, value)
+}
+
+/// Of the reply that the stream at hand is being told of, if it is, and if it is about that.
+fn with_reply<T>(side: Side, with: impl FnOnce(&mut Reply) -> T) -> Option<T> {
+    if side == Side::Response { current::reply(with) } else { None }
 }
 
 fn side_of(buffer: BufferType) -> Option<Side> {
@@ -63,16 +74,19 @@ fn side_of(buffer: BufferType) -> Option<Side> {
     }
 }
 
-fn headers_of(map: MapType) -> Option<ffi::Headers> {
+fn headers_of(map: MapType) -> Option<(Side, ffi::Headers)> {
     match map {
-        MapType::Request => Some(ffi::Headers::Request),
-        MapType::Response => Some(ffi::Headers::Response),
+        MapType::Request => Some((Side::Request, ffi::Headers::Request)),
+        MapType::Response => Some((Side::Response, ffi::Headers::Response)),
         MapType::Callout => None,
     }
 }
 
 pub(crate) fn headers(map: MapType) -> Headers {
-    let Some(of) = headers_of(map) else { return current::answer(|answer| answer.headers.clone()) };
+    let Some((side, of)) = headers_of(map) else { return current::answer(|answer| answer.headers.clone()) };
+    if let Some(headers) = with_reply(side, |reply| reply.headers.clone()) {
+        return headers;
+    }
     let Some(filter) = current::filter() else { return Headers::default() };
     // SAFETY: Envoy keeps the filter of the callback at hand, there is room for as many headers as it says there are, and
     // they are copied before anything changes them.
@@ -103,7 +117,10 @@ pub(crate) unsafe fn copied(pairs: &[Pair]) -> Headers {
 }
 
 pub(crate) fn header(map: MapType, name: &str) -> Option<Vec<u8>> {
-    let (filter, of) = (current::filter()?, headers_of(map)?);
+    let (filter, (side, of)) = (current::filter()?, headers_of(map)?);
+    if let Some(value) = with_reply(side, |reply| reply.headers.get(name).map(<[u8]>::to_vec)) {
+        return value;
+    }
     let mut value = Bytes::NONE;
     // SAFETY: Envoy keeps the filter of the callback at hand, and the value is copied before anything changes it.
     unsafe {
@@ -121,22 +138,29 @@ pub(crate) fn header(map: MapType, name: &str) -> Option<Vec<u8>> {
 }
 
 pub(crate) fn set_header(map: MapType, name: &str, value: &str) {
-    change_header(map, name, Bytes::of(value.as_bytes()));
+    change_header(map, name, Some(value.as_bytes()));
 }
 
 pub(crate) fn remove_header(map: MapType, name: &str) {
-    change_header(map, name, Bytes::NONE);
+    change_header(map, name, None);
 }
 
-fn change_header(map: MapType, name: &str, value: Bytes) {
-    let (Some(stream), Some(of)) = (current::stream(), headers_of(map)) else { return };
+fn change_header(map: MapType, name: &str, value: Option<&[u8]>) {
+    let (Some(stream), Some((side, of))) = (current::stream(), headers_of(map)) else { return };
+    let of_reply = |reply: &mut Reply| match value {
+        Some(value) => reply.headers.set(name, value),
+        None => reply.headers.remove(name),
+    };
+    if with_reply(side, of_reply).is_some() {
+        return;
+    }
     // SAFETY: Envoy keeps the filter of the callback at hand and copies name and value.
     unsafe {
         ffi::envoy_dynamic_module_callback_http_set_header(
             stream.filter,
             of,
             Bytes::of(name.as_bytes()),
-            value,
+            value.map_or(Bytes::NONE, Bytes::of),
         );
     }
     if matches!(map, MapType::Request) {
@@ -239,9 +263,7 @@ pub(crate) fn reset(_: Side) {
 
 /// Sends a reply, when the callback at hand is over.
 pub(crate) fn send_reply(status: u16, headers: &[(&str, &str)], body: &[u8], details: &str) -> bool {
-    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let (body, details) = (body.to_vec(), details.to_owned());
-    current::defer(Deferred::Reply(Reply { status, headers, body, details }));
+    current::defer(Deferred::Reply(Reply::new(status, headers, body, details)));
     true
 }
 
@@ -251,7 +273,8 @@ pub(crate) fn send_callout(callout: &Callout<'_>) -> Option<u32> {
         Some(filter) => (ffi::envoy_dynamic_module_callback_http_filter_http_callout, filter),
         None => (ffi::envoy_dynamic_module_callback_http_filter_config_http_callout, current::config()?),
     };
-    let headers: Vec<Pair> = callout.headers.iter().copied().map(Pair::of).collect();
+    let headers: Vec<Pair> =
+        callout.headers.iter().map(|(name, value)| Pair::of(name, value.as_bytes())).collect();
     let mut id = 0;
     // SAFETY: Envoy keeps the filter or the configuration of the callback at hand and copies what is pointed to.
     let result = unsafe {

@@ -2,7 +2,7 @@
 //!
 //! | trap (Envoy 1.40) | answer |
 //! | --- | --- |
-//! | a filter hears nothing of a reply that it sends itself | a second filter behind it sends the replies (`stream`) |
+//! | a filter hears nothing of a reply that it sends itself | its members are told here, before it is sent (`reply`) |
 //! | resuming and replying run callbacks at once | both wait until the callback at hand is over (`current`) |
 //! | one configuration for all threads | each thread makes filters of its own from it, when it first needs them (`config`) |
 //! | a metric is gone with the configuration that it belongs to | all belong to the process (`process`) |
@@ -25,6 +25,7 @@ pub(crate) mod hostcalls;
 mod metrics;
 mod network;
 mod process;
+mod reply;
 mod shared;
 mod stream;
 mod timer;

@@ -8,12 +8,11 @@ use std::sync::Arc;
 use super::config::Config;
 use super::current;
 use super::ffi::Handle;
+use super::reply::Reply;
 use super::timer::Scheduler;
 use crate::dispatch::{NewRoot, StreamContext};
 
 thread_local! {
-    /// The stream that this thread has made last: the filter that sends its replies is made right after it.
-    static LAST: RefCell<Weak<Stream>> = const { RefCell::new(Weak::new()) };
     /// All streams of this thread.
     static ALL: RefCell<HashMap<u32, Weak<Stream>>> = RefCell::default();
     static NEXT_CONTEXT: Cell<u32> = const { Cell::new(FIRST_CONTEXT) };
@@ -25,8 +24,6 @@ const FIRST_CONTEXT: u32 = 1 << 31;
 /// A filter of Envoy, and what runs in it.
 pub(crate) struct Stream {
     pub(crate) filter: Handle,
-    /// The filter through which replies are sent: a filter hears nothing of one that it sends itself (Envoy 1.40).
-    pub(crate) replier: Cell<Handle>,
     pub(crate) context: u32,
     pub(crate) config: Arc<Config>,
     scheduler: OnceCell<Arc<Scheduler>>,
@@ -39,6 +36,10 @@ pub(crate) struct Stream {
     pub(crate) gone: Cell<bool>,
     /// It has been told of its end.
     pub(crate) done: Cell<bool>,
+    /// An answer has come, or a reply stands in its place.
+    pub(crate) answered: Cell<bool>,
+    /// The reply that it is being told of.
+    pub(crate) reply: RefCell<Option<Reply>>,
     /// The request's headers have changed since Envoy chose a route.
     pub(crate) rerouted: Cell<bool>,
 }
@@ -49,7 +50,6 @@ impl Stream {
         NEXT_CONTEXT.set(context.wrapping_add(1).max(FIRST_CONTEXT));
         let stream = Rc::new(Self {
             filter,
-            replier: Cell::new(filter),
             context,
             config,
             scheduler: OnceCell::new(),
@@ -58,9 +58,10 @@ impl Stream {
             exchange: RefCell::default(),
             gone: Cell::default(),
             done: Cell::default(),
+            answered: Cell::default(),
+            reply: RefCell::default(),
             rerouted: Cell::default(),
         });
-        LAST.set(Rc::downgrade(&stream));
         ALL.with_borrow_mut(|all| all.insert(context, Rc::downgrade(&stream)));
         stream
     }
@@ -106,12 +107,5 @@ pub(crate) fn join(context: u32) {
     let exchange = ALL.with_borrow(|all| all.get(&context).cloned());
     if let (Some(stream), Some(exchange)) = (current::stream(), exchange) {
         stream.exchange.replace(exchange);
-    }
-}
-
-/// Gives the stream made last the filter that sends its replies.
-pub(crate) fn attach(replier: Handle) {
-    if let Some(stream) = LAST.with_borrow(Weak::upgrade) {
-        stream.replier.set(replier);
     }
 }
