@@ -19,18 +19,24 @@ pub struct Envoy {
     may_trap: bool,
 }
 
+/// The path in an environment variable, absolute: programs are started from folders of their own.
+#[must_use]
+pub fn named(variable: &str) -> Option<PathBuf> {
+    std::path::absolute(std::env::var_os(variable)?).ok()
+}
+
 /// The Envoy to test, from `ENVOY_BIN`.
 #[must_use]
 #[track_caller]
 pub fn binary() -> PathBuf {
-    std::env::var_os("ENVOY_BIN").map(PathBuf::from).expect("ENVOY_BIN names the Envoy to test with")
+    named("ENVOY_BIN").expect("ENVOY_BIN names the Envoy to test with")
 }
 
 /// The module of a plugin, as `scripts/build-wasm` made it: in `SLUICE_DIST`, else in the checkout's `dist`.
 #[must_use]
 #[track_caller]
 pub fn module(plugin: &str) -> PathBuf {
-    let dist = std::env::var_os("SLUICE_DIST").map_or_else(|| checkout().join("dist"), PathBuf::from);
+    let dist = named("SLUICE_DIST").unwrap_or_else(|| checkout().join("dist"));
     let path = dist.join(format!("{plugin}.wasm"));
     assert!(path.is_file(), "{} is missing: run scripts/build-wasm", path.display());
     path

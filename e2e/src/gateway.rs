@@ -33,8 +33,8 @@ pub struct Gateway {
 #[must_use]
 #[track_caller]
 pub fn binary() -> PathBuf {
-    if let Some(path) = std::env::var_os("SLUICE_BIN") {
-        return path.into();
+    if let Some(path) = envoy::named("SLUICE_BIN") {
+        return path;
     }
     let test = std::env::current_exe().expect("this test's own path");
     let path = test.ancestors().nth(2).expect("a target folder").join("sluice");
