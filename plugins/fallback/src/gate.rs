@@ -66,11 +66,23 @@ impl Gate {
         Self { splitter: Splitter::default(), meter: Meter::new(operation) }
     }
 
-    /// Takes the next bytes of the stream, and with `end` its last.
-    pub fn feed(&mut self, bytes: &[u8], end: bool) -> Verdict {
+    /// Takes the next bytes of the stream, and with `end` its last; the verdict is all that it is asked for.
+    pub fn judge(&mut self, bytes: &[u8], end: bool) -> Verdict {
+        self.feed(bytes, end, false)
+    }
+
+    /// As [`Self::judge`], and knows at the end [how it ended](Self::is_unterminated).
+    pub fn watch(&mut self, bytes: &[u8], end: bool) -> Verdict {
+        self.feed(bytes, end, true)
+    }
+
+    fn feed(&mut self, bytes: &[u8], end: bool, goes_on: bool) -> Verdict {
         let Self { splitter, meter } = self;
         let mut verdict = Verdict::Open;
         let mut each = |piece: sluice_core::sse::Piece<'_>| {
+            if verdict != Verdict::Open && !goes_on {
+                return; // of many events at once the first ones tell
+            }
             let seen = meter.piece(piece);
             if verdict == Verdict::Open {
                 verdict = judge(seen, meter.finish_reason());
@@ -149,10 +161,12 @@ mod tests {
             let stream: String = events.iter().map(|event| format!("{event}\n\n")).collect();
             for split in 0..=stream.len() {
                 let (head, tail) = stream.as_bytes().split_at(split);
-                let mut gate = Gate::new(Operation::Chat);
-                let first = gate.feed(head, false);
-                let verdict = if first == Verdict::Open { gate.feed(tail, true) } else { first };
-                assert_eq!(verdict, want, "{name} split at {split}");
+                for take in [Gate::judge, Gate::watch] {
+                    let mut gate = Gate::new(Operation::Chat);
+                    let first = take(&mut gate, head, false);
+                    let verdict = if first == Verdict::Open { take(&mut gate, tail, true) } else { first };
+                    assert_eq!(verdict, want, "{name} split at {split}");
+                }
             }
         }
     }

@@ -109,7 +109,7 @@ impl Fallback {
 
     pub(crate) fn judge_part(&mut self, host: &mut dyn Host, part: &[u8], end: bool) -> Next {
         match mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Gate { attempt, mut gate, held } => match gate.feed(part, end) {
+            Phase::Gate { attempt, mut gate, held } => match judge_stream(host, &mut gate, part, end) {
                 Verdict::Bad(fault) => self.fail(host, &attempt, fault, Part::Body { end }),
                 Verdict::Open if held.saturating_add(part.len()) <= self.config.hold.max_bytes => {
                     let held = held.saturating_add(part.len());
@@ -165,7 +165,7 @@ impl Fallback {
         end: bool,
     ) -> Next {
         if let Some(gate) = &mut gate {
-            gate.feed(part, end);
+            gate.watch(part, end);
         }
         let next = if gate.is_some() { Next::Watch } else { Next::End };
         self.phase = Phase::Committed { operation, gate };
@@ -241,6 +241,11 @@ impl Fallback {
         context::ATTEMPT_ENDED.set_number(host, now_ms);
         attempt.lament(host, words);
     }
+}
+
+/// What the meter in front of us knows of the stream's end the gate need not know as well.
+fn judge_stream(host: &dyn Host, gate: &mut Gate, part: &[u8], end: bool) -> Verdict {
+    if context::METER.get(host).is_some() { gate.judge(part, end) } else { gate.watch(part, end) }
 }
 
 /// Judges a whole body; by the word of the meter in front of us, if there is one.

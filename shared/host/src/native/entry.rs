@@ -65,11 +65,11 @@ unsafe fn stream(module: *const c_void) -> Option<Rc<Stream>> {
 unsafe fn act(
     module: *const c_void,
     side: Side,
-    call: impl FnOnce(&Stream, &dyn StreamContext) -> Action,
+    call: impl FnOnce(&Stream, &dyn StreamContext, Side) -> Action,
 ) -> Status {
     // SAFETY: the caller's promise.
     let Some(stream) = (unsafe { stream(module) }) else { return Status::Continue };
-    match (current::enter(&stream, |running| call(&stream, running)), side) {
+    match (current::enter(&stream, |running| call(&stream, running, side)), side) {
         (Some(Action::Pause), _) => Status::Stop,
         // What has panicked has replied, and nothing of the request goes on.
         (None, Side::Request) if stream.broken.get() => Status::Stop,
@@ -123,7 +123,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(
         if let (Some(stream), Some(new_root)) = (stream(module), new_root()) {
             current::begin(&stream, new_root);
         }
-        act(module, Side::Request, |_, running| running.on_headers(Side::Request, end))
+        act(module, Side::Request, |_, running, side| running.on_headers(side, end))
     }
 }
 
@@ -134,7 +134,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_body(
     end: bool,
 ) -> Status {
     // SAFETY: as above.
-    unsafe { act(module, Side::Request, |stream, running| body(stream, running, Side::Request, end)) }
+    unsafe { act(module, Side::Request, |stream, running, side| body(stream, running, side, end)) }
 }
 
 #[unsafe(no_mangle)]
@@ -143,7 +143,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_trailers(
     module: *const c_void,
 ) -> Status {
     // SAFETY: as above.
-    unsafe { act(module, Side::Request, |_, running| running.on_trailers(Side::Request)) }
+    unsafe { act(module, Side::Request, |_, running, side| running.on_trailers(side)) }
 }
 
 #[unsafe(no_mangle)]
@@ -154,9 +154,9 @@ extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
 ) -> Status {
     // SAFETY: as above.
     unsafe {
-        act(module, Side::Response, |stream, running| {
+        act(module, Side::Response, |stream, running, side| {
             stream.answered.set(true);
-            running.on_headers(Side::Response, end)
+            running.on_headers(side, end)
         })
     }
 }
@@ -168,7 +168,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_response_body(
     end: bool,
 ) -> Status {
     // SAFETY: as above.
-    unsafe { act(module, Side::Response, |stream, running| body(stream, running, Side::Response, end)) }
+    unsafe { act(module, Side::Response, |stream, running, side| body(stream, running, side, end)) }
 }
 
 #[unsafe(no_mangle)]
@@ -177,7 +177,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(
     module: *const c_void,
 ) -> Status {
     // SAFETY: as above.
-    unsafe { act(module, Side::Response, |_, running| running.on_trailers(Side::Response)) }
+    unsafe { act(module, Side::Response, |_, running, side| running.on_trailers(side)) }
 }
 
 fn body(stream: &Stream, running: &dyn StreamContext, side: Side, end: bool) -> Action {
