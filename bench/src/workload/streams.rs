@@ -38,7 +38,9 @@ pub(super) fn steady(lab: &mut Lab, variants: &[Variant]) -> Result<(), Failure>
         say(&format!("{WORKLOAD}: round {round} of {}", lab.effort.rounds));
         let order = lab.order(subjects.len());
         let turn: Vec<&Subject> = order.iter().filter_map(|index| subjects.get(*index)).collect();
-        let outcomes = load::block_on(pace(&turn, lab.effort.steady_streams))?;
+        // No text twice, or a cache would answer.
+        let first = u64::from(round) * u64::from(lab.effort.steady_streams);
+        let outcomes = load::block_on(pace(&turn, first, lab.effort.steady_streams))?;
         for (subject, outcome) in turn.iter().zip(&outcomes) {
             keep(lab, &At { workload: WORKLOAD, name: subject.name(), round }, outcome)?;
         }
@@ -102,15 +104,15 @@ fn keep(lab: &mut Lab, at: &At<'_>, outcome: &Outcome) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Begins `count` streams of each subject at a steady pace, the subjects in turns.
-async fn pace(subjects: &[&Subject], count: u32) -> Result<Vec<Outcome>, Failure> {
+/// Begins `count` streams of each subject at a steady pace, the subjects in turns; they are numbered from `first` on.
+async fn pace(subjects: &[&Subject], first: u64, count: u32) -> Result<Vec<Outcome>, Failure> {
     let pools: Vec<_> = subjects.iter().map(|subject| Arc::new(Pool::new(subject))).collect();
     let mut ticks = interval(EVERY / u32::try_from(pools.len().max(1))?);
     let mut streams = JoinSet::new();
-    for number in 0..count {
+    for number in (first..).take(count as usize) {
         for pool in &pools {
             ticks.tick().await;
-            streams.spawn(Arc::clone(pool).ask(number.into()));
+            streams.spawn(Arc::clone(pool).ask(number));
         }
     }
     while let Some(stream) = streams.join_next().await {
