@@ -1,8 +1,5 @@
 //! Replies that a filter makes, and exchanges that it breaks off, wherever it stands.
 
-use std::thread;
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use sluice_e2e::client::{self, End, Reply};
 
@@ -129,17 +126,17 @@ fn a_filter_outside_can_reply_in_place_of_one_inside() {
 
 #[test]
 fn a_client_can_leave_while_a_reply_is_held() {
-    let bed = bed();
+    let bed = Bed::start(1);
     let inner = script("request_headers", &json!({"reply": "because"}));
     let outer = json!({"response": "wait", "on": {
-        "response_headers": [{"wake_after": 200}], "wake": [{"count": "woken_though_gone"}, {"next": "pass"}]}});
+        "response_headers": [{"count": "will_leave"}, {"wake_after": 200}], "wake": [{"count": "woken_though_gone"}, {"next": "pass"}]}});
     let path = Bed::path("plain", &json!({"inner": inner, "outer": outer}));
     let mut client = bed.connect();
     client
         .write(format!("POST {path} HTTP/1.1\r\nhost: g\r\ncontent-length: 2\r\n\r\n{{}}").as_bytes())
         .expect("a request");
-    thread::sleep(Duration::from_millis(100));
-    drop(client);
+    bed.wait_count("will_leave", 1);
+    client.abort();
     assert_eq!(bed.line(&path).only("outer")["notes"], json!([]));
 }
 

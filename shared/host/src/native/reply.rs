@@ -17,11 +17,11 @@ const LENGTH: &str = "content-length";
 
 /// A reply.
 pub(crate) struct Reply {
-    pub(crate) status: u16,
+    status: u16,
     pub(crate) headers: Headers,
     pub(crate) body: Vec<u8>,
     /// `response.code_details`.
-    pub(crate) details: String,
+    details: String,
     /// The last that there is to be told is being told, or has been.
     told: bool,
 }
@@ -30,10 +30,9 @@ pub(crate) struct Reply {
 ///
 /// Where an answer has begun, Envoy lets no other through the filters, and none is told of it here.
 pub(crate) fn tell(stream: &Rc<Stream>, mut reply: Reply) {
-    let filter = stream.filter;
     if stream.answered.replace(true) || stream.broken.get() {
         stream.reply.take();
-        reply.send(filter);
+        reply.send(stream.filter);
         return;
     }
     let size = reply.body.len();
@@ -43,7 +42,7 @@ pub(crate) fn tell(stream: &Rc<Stream>, mut reply: Reply) {
     stream.reply.replace(Some(reply));
     let mut action = current::enter(stream, |running| running.on_headers(Side::Response, size == 0));
     if size > 0 && is_told(stream) {
-        with_reply(stream, |reply| reply.told = true);
+        stream.reply.borrow_mut().iter_mut().for_each(|reply| reply.told = true);
         action = current::enter(stream, |running| running.on_body(Side::Response, size, true));
     }
     if !matches!(action, Some(Action::Pause)) {
@@ -61,12 +60,6 @@ pub(crate) fn resume(stream: &Stream) {
     let reply = stream.reply.borrow_mut().take_if(|reply| reply.told);
     if let Some(reply) = reply.filter(|_| !stream.done.get()) {
         reply.send(stream.filter);
-    }
-}
-
-fn with_reply(stream: &Stream, change: impl FnOnce(&mut Reply)) {
-    if let Some(reply) = stream.reply.borrow_mut().as_mut() {
-        change(reply);
     }
 }
 
@@ -89,14 +82,14 @@ impl Reply {
     }
 
     fn send(&self, filter: Handle) {
-        let told = self.headers.text(STATUS).and_then(|status| status.parse().ok());
+        let status = self.headers.text(STATUS).and_then(|status| status.parse().ok());
         let own = self.headers.iter().filter(|(name, _)| ![STATUS, LENGTH].contains(name));
         let headers: Vec<Pair> = own.map(|(name, value)| Pair::of(name, value)).collect();
         // SAFETY: whoever sends keeps to a filter whose stream is not over; what is pointed to outlives the call.
         unsafe {
             ffi::envoy_dynamic_module_callback_http_send_response(
                 filter,
-                told.unwrap_or_else(|| u32::from(self.status)),
+                status.unwrap_or_else(|| u32::from(self.status)),
                 headers.as_ptr(),
                 headers.len(),
                 Bytes::of(&self.body),
