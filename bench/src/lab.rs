@@ -127,12 +127,24 @@ pub fn make_room() {
     }
 }
 
-/// Starts something on Envoy's processor: a child runs where the thread may that started it.
+/// Processors that Envoy may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// One of its own: what its worker is measured on.
+    One,
+    /// All that there are: while it starts nobody asks for anything, and what it compiles it compiles on all of them.
+    All,
+}
+
+/// Starts something in Envoy's room: a child runs where the thread may that started it.
 ///
 /// # Errors
 /// Those of `start`.
-pub fn beside<T: Send>(start: impl FnOnce() -> std::io::Result<T> + Send) -> std::io::Result<T> {
-    let Some([_, envoys]) = shares() else { return start() };
+pub fn beside<T: Send>(room: Room, start: impl FnOnce() -> std::io::Result<T> + Send) -> std::io::Result<T> {
+    let Some([ours, mut envoys]) = shares() else { return start() };
+    if room == Room::All {
+        (0..CpuSet::MAX_CPU).filter(|cpu| ours.is_set(*cpu)).for_each(|cpu| envoys.set(cpu));
+    }
     let started = std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
             let _ = sched_setaffinity(None, &envoys);

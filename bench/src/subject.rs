@@ -11,6 +11,7 @@ use sluice_e2e::ports::Port;
 use sluice_e2e::{client, envoy, gateway, wait};
 use tempfile::TempDir;
 
+use crate::lab::Room;
 use crate::load::{self, Client, Outcome};
 use crate::request::Template;
 use crate::{Failure, lab, process, provider};
@@ -41,7 +42,7 @@ pub struct Variant {
     pub name: String,
     /// What it is.
     pub kind: Kind,
-    /// Whether a gateway's filters are native.
+    /// Whether its filters are native.
     pub native: bool,
     /// Folder of `sluice.wasm` and `libsluice.so`; left out, that of `SLUICE_DIST` or the checkout's.
     pub dist: Option<PathBuf>,
@@ -54,10 +55,12 @@ impl Variant {
         Self { name: crate::record::BARE.to_owned(), kind: Kind::Bare, native: false, dist: None }
     }
 
-    /// Envoy with one filter, by the name of the plugin.
+    /// Envoy with one filter, by the name of the plugin: as Wasm, and native.
     #[must_use]
-    pub fn filter(filter: Filter) -> Self {
-        Self { name: filter.name.to_owned(), kind: Kind::Filter(filter), native: false, dist: None }
+    pub fn filter(filter: Filter) -> [Self; 2] {
+        let wasm =
+            Self { name: filter.name.to_owned(), kind: Kind::Filter(filter), native: false, dist: None };
+        [Self { name: wasm.name.clone() + NATIVE, native: true, ..wasm.clone() }, wasm]
     }
 
     /// `NAME` for `bench/gateways/NAME.yaml`, `NAME=FILE` for a file elsewhere, `NAME-native` and `NAME-native=FILE` for the
@@ -120,8 +123,16 @@ impl Subject {
     /// # Errors
     /// `sluice render` refuses the gateway.yaml, or no answer comes.
     pub fn start(variant: &Variant, around: Around) -> Result<Self, Failure> {
+        Self::start_in(Room::One, variant, around)
+    }
+
+    /// As [`Self::start`], with so much room.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_in(room: Room, variant: &Variant, around: Around) -> Result<Self, Failure> {
         let mut subject = Self::prepare(variant, around)?;
-        subject.spawn()?;
+        subject.spawn(room)?;
         Ok(subject)
     }
 
@@ -133,7 +144,9 @@ impl Subject {
         let callers = match &variant.kind {
             Kind::Bare => write(&folder, &config::bare(&places))?,
             Kind::Filter(filter) => {
-                write(&folder, &config::with_filter(&places, filter, &variant.module()?)?)?
+                let module = variant.module()?;
+                let module = if variant.native { module.with_file_name("libsluice.so") } else { module };
+                write(&folder, &config::with_filter(&places, filter, &module)?)?
             }
             Kind::Gateway(file) => {
                 let (mut yaml, callers) = places.fill(&std::fs::read_to_string(file)?)?;
@@ -148,13 +161,13 @@ impl Subject {
         Ok(Self { name, callers, folder, listen, admin, envoy: None, started: Duration::ZERO, module })
     }
 
-    fn spawn(&mut self) -> Result<(), Failure> {
+    fn spawn(&mut self, room: Room) -> Result<(), Failure> {
         let began = Instant::now();
         let mut command = Command::new(envoy::binary());
         command.arg("-c").arg(self.folder.path().join("envoy.yaml"));
         command.args(["--concurrency", "1", "--disable-hot-restart", "-l", "error"]);
         command.stdin(Stdio::null()).stdout(Stdio::null());
-        self.envoy = Some(lab::beside(|| command.spawn())?);
+        self.envoy = Some(lab::beside(room, || command.spawn())?);
         // A client that asks before Envoy listens is refused; one that asks while filters compile is, too.
         let answered = wait::poll(START, || self.ask_once().ok());
         answered.ok_or_else(|| {

@@ -50,7 +50,7 @@ pub const ALL: &[Workload] = &[
     }),
     ordinary("plugins-1k", "a bare Envoy with a single filter, 1 KB", |lab, _| {
         let mut alone = vec![Variant::bare()];
-        alone.extend(Filter::ALL.map(Variant::filter));
+        alone.extend(Filter::ALL.map(Variant::filter).into_iter().flatten());
         Chat::whole("plugins-1k", 1_024).run(lab, &alone)
     }),
     ordinary("stream-50-steady", "streams of 50 events 2 ms apart, 10 a second", streams::steady),

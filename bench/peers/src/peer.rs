@@ -56,7 +56,7 @@ impl Peer {
             .stdout(log.try_clone()?)
             .stderr(log)
             .process_group(0);
-        let child = lab::beside(|| command.spawn())?;
+        let child = lab::beside(lab::Room::One, || command.spawn())?;
         let mut peer = Self { name, version, headers, port, folder, child };
         peer.wait()?;
         Ok(peer)

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Around;
 use crate::{Failure, lab, request};
@@ -104,19 +104,21 @@ pub(super) fn bare(places: &Placeholders) -> String {
     envoy(places, "", "")
 }
 
-/// Envoy with one filter.
+/// Envoy with one filter, of `module`: native where that is a shared object.
 ///
 /// # Errors
 /// Its configuration is missing or no JSON.
 pub(super) fn with_filter(places: &Placeholders, filter: &Filter, module: &Path) -> Result<String, Failure> {
     let file = lab::folder().join("filters").join(filter.name).with_extension("json");
     let text = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let configuration: serde_json::Value = serde_json::from_str(&places.ports(&text))?;
-    let entry = wasm(filter.name, &configuration.to_string(), module);
-    Ok(match filter.stage {
+    let configuration: Value = serde_json::from_str(&places.ports(&text))?;
+    let is_native = module.extension().is_some_and(|extension| extension == "so");
+    let entry = if is_native { native } else { wasm }(filter.name, &configuration.to_string(), module);
+    let envoy = match filter.stage {
         Stage::Gateway => envoy(places, &format!("{entry}, "), ""),
         Stage::Provider => envoy(places, "", &format!("{entry}, {CODEC}")),
-    })
+    };
+    Ok(if is_native { envoy + &metrics(module) } else { envoy })
 }
 
 /// A filter of `sluice.wasm` as Envoy's configuration; JSON is YAML.
@@ -132,6 +134,31 @@ fn wasm(name: &str, configuration: &str, module: &Path) -> String {
         }
     }});
     wasm.to_string()
+}
+
+/// A filter of `libsluice.so`.
+fn native(name: &str, configuration: &str, module: &Path) -> String {
+    let native = json!({"name": name, "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
+        "dynamic_module_config": dynamic_module(module),
+        "filter_name": name,
+        "filter_config": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": configuration},
+    }});
+    native.to_string()
+}
+
+/// What the metrics of native filters stand in.
+fn metrics(module: &Path) -> String {
+    let metrics = json!([{"name": "envoy.bootstrap.dynamic_modules", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.bootstrap.dynamic_modules.v3.DynamicModuleBootstrapExtension",
+        "dynamic_module_config": dynamic_module(module),
+        "extension_name": "sluice",
+    }}]);
+    format!("bootstrap_extensions: {metrics}\n")
+}
+
+fn dynamic_module(module: &Path) -> Value {
+    json!({"module": {"local": {"filename": module}}, "do_not_close": true, "metrics_namespace": "wasmcustom"})
 }
 
 const CODEC: &str = "{name: codec, typed_config: {\"@type\": \
@@ -214,6 +241,9 @@ mod tests {
         for filter in Filter::ALL {
             let config = with_filter(&places(), &filter, Path::new("/dist/sluice.wasm")).unwrap();
             assert!(config.contains(&format!("\"root_id\":\"{}\"", filter.name)), "{config}");
+            let config = with_filter(&places(), &filter, Path::new("/dist/libsluice.so")).unwrap();
+            assert!(config.contains(&format!("\"filter_name\":\"{}\"", filter.name)), "{config}");
+            assert!(config.contains("bootstrap_extensions: ["), "{config}");
         }
     }
 

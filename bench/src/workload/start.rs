@@ -2,18 +2,18 @@
 
 use sluice_e2e::envoy;
 
-use crate::lab::{At, Lab};
+use crate::lab::{At, Lab, Room};
 use crate::subject::{Subject, Variant};
 use crate::{Failure, say};
 
-/// Every round starts everybody anew.
+/// Every round starts everybody anew, on all processors.
 pub(super) fn start(lab: &mut Lab, variants: &[Variant]) -> Result<(), Failure> {
     const WORKLOAD: &str = "start";
     for round in 1..=lab.effort.rounds {
         say(&format!("{WORKLOAD}: round {round} of {}", lab.effort.rounds));
         for index in lab.order(variants.len()) {
             let Some(variant) = variants.get(index) else { continue };
-            let subject = Subject::start(variant, lab.around)?;
+            let subject = Subject::start_in(Room::All, variant, lab.around)?;
             let at = At { workload: WORKLOAD, name: subject.name(), round };
             lab.keep(&at, "first answer", "s", subject.started().as_secs_f64())?;
             lab.keep(&at, "cpu", "us", subject.cpu()?.as_secs_f64() * 1e6)?;

@@ -27,7 +27,7 @@ const CROWD: u32 = 64;
 /// Connections over which open streams are begun at the same time.
 const OPENERS: u32 = 32;
 
-/// 10 streams a second of each variant, in turns and at the same time.
+/// 10 streams a second of one variant after the other: a slow one at the same time would make all wait.
 ///
 /// # Errors
 /// Somebody does not start, or answers something else than 200.
@@ -36,13 +36,12 @@ pub(super) fn steady(lab: &mut Lab, variants: &[Variant]) -> Result<(), Failure>
     let subjects = start_all(variants, lab.around)?;
     for round in 1..=lab.effort.rounds {
         say(&format!("{WORKLOAD}: round {round} of {}", lab.effort.rounds));
-        let order = lab.order(subjects.len());
-        let turn: Vec<&Subject> = order.iter().filter_map(|index| subjects.get(*index)).collect();
-        // No text twice, or a cache would answer.
-        let first = u64::from(round) * u64::from(lab.effort.steady_streams);
-        let outcomes = load::block_on(pace(&turn, first, lab.effort.steady_streams))?;
-        for (subject, outcome) in turn.iter().zip(&outcomes) {
-            keep(lab, &At { workload: WORKLOAD, name: subject.name(), round }, outcome)?;
+        for index in lab.order(subjects.len()) {
+            let Some(subject) = subjects.get(index) else { continue };
+            // No text twice, or a cache would answer.
+            let first = u64::from(round) * u64::from(lab.effort.steady_streams);
+            let outcome = load::block_on(pace(subject, first, lab.effort.steady_streams))?;
+            keep(lab, &At { workload: WORKLOAD, name: subject.name(), round }, &outcome)?;
         }
     }
     Ok(())
@@ -104,21 +103,19 @@ fn keep(lab: &mut Lab, at: &At<'_>, outcome: &Outcome) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Begins `count` streams of each subject at a steady pace, the subjects in turns; they are numbered from `first` on.
-async fn pace(subjects: &[&Subject], first: u64, count: u32) -> Result<Vec<Outcome>, Failure> {
-    let pools: Vec<_> = subjects.iter().map(|subject| Arc::new(Pool::new(subject))).collect();
-    let mut ticks = interval(EVERY / u32::try_from(pools.len().max(1))?);
+/// Begins `count` streams at a steady pace; they are numbered from `first` on.
+async fn pace(subject: &Subject, first: u64, count: u32) -> Result<Outcome, Failure> {
+    let pool = Arc::new(Pool::new(subject));
+    let mut ticks = interval(EVERY);
     let mut streams = JoinSet::new();
     for number in (first..).take(count as usize) {
-        for pool in &pools {
-            ticks.tick().await;
-            streams.spawn(Arc::clone(pool).ask(number));
-        }
+        ticks.tick().await;
+        streams.spawn(Arc::clone(&pool).ask(number));
     }
     while let Some(stream) = streams.join_next().await {
         stream??;
     }
-    Ok(pools.iter().map(|pool| pool.outcome()).collect())
+    Ok(pool.outcome())
 }
 
 /// Connections to one subject that wait for the next stream, and what has come of the former ones.

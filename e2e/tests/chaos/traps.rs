@@ -1,11 +1,12 @@
-//! A filter traps, on purpose, in a build for tests: its worker loses its streams and nothing else, and is back at once.
+//! A filter traps, on purpose, in a build for tests: its worker loses its streams and nothing else, and is back at once. A
+//! native one costs its own stream alone.
 
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use sluice_e2e::client::{self, Connection};
-use sluice_e2e::gateway::{Gateway, Options};
+use sluice_e2e::gateway::{self, Gateway, Options};
 use sluice_e2e::limits::Running;
 use sluice_e2e::redis::{Options as RedisOptions, Redis};
 use sluice_e2e::script::Script;
@@ -28,12 +29,24 @@ const TRAPS: usize = 12;
 /// The same where each costs the road to Redis.
 const TRAPS_OF_REDIS: usize = 2;
 
-/// The folder of the sluice.wasm that traps when told, as `scripts/build-wasm` made it beside the tests.
+/// The folder of the modules that trap when told, as `scripts/build-wasm` and `scripts/build-native` made them beside the
+/// tests.
 #[track_caller]
 fn dist() -> String {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a target folder").join("trap");
-    assert!(folder.join("sluice.wasm").is_file(), "{} is missing: run scripts/build-wasm", folder.display());
+    let (file, script) =
+        if native() { ("libsluice.so", "build-native --tests") } else { ("sluice.wasm", "build-wasm") };
+    assert!(folder.join(file).is_file(), "{}/{file} is missing: run scripts/{script}", folder.display());
     folder.display().to_string()
+}
+
+fn native() -> bool {
+    gateway::filters_are("native")
+}
+
+/// How many of `all` requests so many traps may cost.
+fn cost(traps: usize, all: usize) -> usize {
+    if native() { traps } else { all }
 }
 
 /// A gateway that traps when told.
@@ -146,7 +159,11 @@ fn a_trap_costs_the_streams_of_its_worker_and_nothing_that_was_counted() {
     }
     for stream in lost {
         let text = stream.finish_anyhow();
-        assert!(!text.contains("[DONE]"), "a stream whose VM is gone does not end as if it were whole");
+        assert_eq!(
+            text.contains("[DONE]"),
+            native(),
+            "a stream whose VM is gone does not end as if it were whole"
+        );
     }
     wait::until("the VM to be back", || {
         (Ask::new(&bed, "gpt").send_over(&bed, &mut connect(&bed.gateway, 0)).status == 200).then_some(())
@@ -155,7 +172,8 @@ fn a_trap_costs_the_streams_of_its_worker_and_nothing_that_was_counted() {
     let after = settled(&bed);
     assert!(after.tokens > booked.tokens && after.calls > booked.calls, "{booked:?}, then {after:?}");
     // The streams that were lost have no record, and are not paid for; nor is the request that trapped recorded.
-    let allowed = Allowed { lost: bed.sent(), leases: STREAMS as u64, traps: true, ..Allowed::default() };
+    let (lost, leases) = (cost(1, bed.sent()), cost(1, STREAMS) as u64);
+    let allowed = Allowed { lost, leases, traps: true, ..Allowed::default() };
     bed.balance("a trap", allowed);
 }
 
@@ -180,8 +198,8 @@ fn traps_in_a_row_under_load_leak_nothing() {
     assert!(silent.is_none(), "an answer without a word: {silent:?}");
     let after = settled(&bed);
     assert!(after.tokens > booked.tokens, "{booked:?}, then {after:?}");
-    let sent = bed.sent();
-    let allowed = Allowed { lost: sent, leases: sent as u64, traps: true, ..Allowed::default() };
+    let lost = cost(TRAPS * rounds(), bed.sent());
+    let allowed = Allowed { lost, leases: lost as u64, traps: true, ..Allowed::default() };
     bed.balance(&format!("traps beside {} requests, {fine} of them fine", got.len()), allowed);
 }
 
@@ -201,9 +219,9 @@ fn a_trap_breaks_the_road_to_redis_for_no_longer_than_itself() {
         });
     }
     assert!(settled(&bed).tokens > booked.tokens);
-    let sent = bed.sent();
-    let allowed =
-        Allowed { lost: sent, leases: (TRAPS_OF_REDIS * rounds()) as u64, traps: true, ..Allowed::default() };
+    let traps = TRAPS_OF_REDIS * rounds();
+    let lost = cost(traps, bed.sent());
+    let allowed = Allowed { lost, leases: traps as u64, traps: true, ..Allowed::default() };
     bed.balance("traps on the road to Redis", allowed);
 }
 

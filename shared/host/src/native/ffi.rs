@@ -178,15 +178,10 @@ unsafe extern "C" {
     );
     pub(crate) fn envoy_dynamic_module_callback_http_filter_config_scheduler_delete(scheduler: Handle);
 
-    pub(crate) fn envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_new(
-        config: Handle,
-    ) -> Handle;
-    pub(crate) fn envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_commit(
-        scheduler: Handle,
-        event: u64,
-    );
-    pub(crate) fn envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_delete(
-        scheduler: Handle,
+    pub(crate) fn envoy_dynamic_module_callback_bootstrap_extension_timer_new(config: Handle) -> Handle;
+    pub(crate) fn envoy_dynamic_module_callback_bootstrap_extension_timer_enable(
+        timer: Handle,
+        delay_ms: u64,
     );
     pub(crate) fn envoy_dynamic_module_callback_bootstrap_extension_config_signal_init_complete(
         config: Handle,

@@ -1,4 +1,4 @@
-//! Metrics: counted in memory, and handed to Envoy a little later from its main thread.
+//! Metrics: counted in memory, and handed to Envoy a little later by its main thread, on a timer, so that no count calls it.
 //!
 //! Envoy makes labels into a name at each count (1.40), which costs a microsecond or two; here a count is an addition.
 #![allow(unsafe_code, reason = "Envoy's functions are foreign")]
@@ -13,12 +13,8 @@ use sluice_core::metric::{self, Family, Kind};
 use super::ffi::{self, Bytes, Handle};
 use super::hostcalls::log;
 use super::lock;
-use super::process::{Process, process};
-use super::timer::{Alarm, now_ms};
+use super::process::process;
 use crate::abi::{Level, MetricType};
-
-/// Least milliseconds between two times that Envoy is told of what has changed.
-const PAUSE_MS: u64 = 5;
 
 /// Most values of one histogram that wait to be told: more than a thread can record in the time.
 const MAX_VALUES: usize = 100_000;
@@ -40,7 +36,6 @@ struct Series {
 
 static SERIES: LazyLock<Mutex<HashMap<Box<str>, Arc<Series>>>> = LazyLock::new(Mutex::default);
 static CHANGED: Mutex<Vec<Arc<Series>>> = Mutex::new(Vec::new());
-static NEXT: Mutex<Next> = Mutex::new(Next { told_ms: 0, asked: None });
 
 thread_local! {
     /// Those that this thread knows, by the number that it has for each.
@@ -139,36 +134,13 @@ fn with(number: u32, change: impl FnOnce(&Series)) {
     KNOWN.with_borrow(|known| {
         let Some(series) = known.get(at) else { return };
         // Where nobody is ever told, nothing is kept.
-        let Some(process) = process() else { return missing() };
+        if process().is_none() {
+            return missing();
+        }
         change(series);
         if !series.has_changed.swap(true, Ordering::AcqRel) {
             lock(&CHANGED).push(Arc::clone(series));
-            call(process);
         }
-    });
-}
-
-/// When Envoy is told next.
-struct Next {
-    /// When it was told last, in milliseconds since the epoch.
-    told_ms: u64,
-    /// It is about to be told: at once, or when the pause is over.
-    asked: Option<Option<Alarm>>,
-}
-
-/// Has Envoy told, if that is not about to happen: at once where it has not been told just now.
-fn call(process: &Process) {
-    let mut next = lock(&NEXT);
-    if next.asked.is_some() {
-        return;
-    }
-    let (now_ms, at_ms) = (now_ms(), next.told_ms.saturating_add(PAUSE_MS));
-    let scheduler = Arc::clone(&process.scheduler);
-    next.asked = Some(if at_ms <= now_ms {
-        scheduler.post(0);
-        None
-    } else {
-        Some(Alarm::set(at_ms, scheduler, 0))
     });
 }
 
@@ -179,7 +151,6 @@ fn missing() {
 
 /// Tells Envoy of all that has changed; on the main thread.
 pub(crate) fn tell(config: Handle, ids: &[usize]) {
-    *lock(&NEXT) = Next { told_ms: now_ms(), asked: None };
     let changed = std::mem::take(&mut *lock(&CHANGED));
     for series in changed {
         series.has_changed.store(false, Ordering::Release);
@@ -205,15 +176,16 @@ impl Series {
                     by.unsigned_abs(),
                 );
             }
-            Kind::Gauge if by > 0 => {
-                call(
-                    ffi::envoy_dynamic_module_callback_bootstrap_extension_config_increment_gauge,
-                    by.unsigned_abs(),
-                );
-            }
             Kind::Gauge if by < 0 => {
                 call(
                     ffi::envoy_dynamic_module_callback_bootstrap_extension_config_decrement_gauge,
+                    by.unsigned_abs(),
+                );
+            }
+            // By nothing, too: what has gone up and down again is a gauge that stands at 0, and Envoy is to know of it.
+            Kind::Gauge => {
+                call(
+                    ffi::envoy_dynamic_module_callback_bootstrap_extension_config_increment_gauge,
                     by.unsigned_abs(),
                 );
             }
@@ -225,7 +197,7 @@ impl Series {
                     );
                 }
             }
-            _ => {}
+            Kind::Counter => {}
         }
     }
 }

@@ -3,18 +3,18 @@
 #![allow(unsafe_code, reason = "entry points have fixed names and are handed pointers")]
 
 use std::ffi::c_void;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use super::ffi::{self, Bytes, Handle};
 use super::metrics;
-use super::timer::Scheduler;
+
+/// Milliseconds between two times that Envoy is told of what has changed.
+const PAUSE_MS: u64 = 50;
 
 /// What lasts as long as Envoy does.
 pub(crate) struct Process {
-    /// Posts to the main thread.
-    pub(crate) scheduler: Arc<Scheduler>,
     /// Envoy's numbers for the metrics, in the order of their families.
-    pub(crate) metrics: Vec<usize>,
+    metrics: Vec<usize>,
 }
 
 static PROCESS: OnceLock<Process> = OnceLock::new();
@@ -35,12 +35,16 @@ extern "C" fn envoy_dynamic_module_on_bootstrap_extension_config_new(
     _: Bytes,
     _: Bytes,
 ) -> *const c_void {
-    PROCESS.get_or_init(|| Process {
-        scheduler: Scheduler::of_process(config),
-        metrics: metrics::define(config),
-    });
-    // SAFETY: Envoy keeps the configuration that it is making. It waits for this before it serves.
-    unsafe { ffi::envoy_dynamic_module_callback_bootstrap_extension_config_signal_init_complete(config) };
+    // SAFETY: Envoy keeps the configuration that it is making, and the timer as long. It waits for the last call before
+    // it serves.
+    unsafe {
+        PROCESS.get_or_init(|| {
+            let timer = ffi::envoy_dynamic_module_callback_bootstrap_extension_timer_new(config);
+            ffi::envoy_dynamic_module_callback_bootstrap_extension_timer_enable(timer, PAUSE_MS);
+            Process { metrics: metrics::define(config) }
+        });
+        ffi::envoy_dynamic_module_callback_bootstrap_extension_config_signal_init_complete(config);
+    }
     one()
 }
 
@@ -50,14 +54,16 @@ extern "C" fn envoy_dynamic_module_on_bootstrap_extension_new(_: *const c_void, 
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_bootstrap_extension_config_scheduled(
+extern "C" fn envoy_dynamic_module_on_bootstrap_extension_timer_fired(
     config: Handle,
     _: *const c_void,
-    _: u64,
+    timer: Handle,
 ) {
     if let Some(process) = process() {
         metrics::tell(config, &process.metrics);
     }
+    // SAFETY: this timer is never deleted.
+    unsafe { ffi::envoy_dynamic_module_callback_bootstrap_extension_timer_enable(timer, PAUSE_MS) };
 }
 
 /// Envoy waits until `done` is called.
@@ -73,12 +79,12 @@ extern "C" fn envoy_dynamic_module_on_bootstrap_extension_shutdown(
 
 super::unheard! {
     envoy_dynamic_module_on_bootstrap_extension_config_destroy,
+    envoy_dynamic_module_on_bootstrap_extension_config_scheduled,
     envoy_dynamic_module_on_bootstrap_extension_destroy,
     envoy_dynamic_module_on_bootstrap_extension_server_initialized,
     envoy_dynamic_module_on_bootstrap_extension_worker_thread_initialized,
     envoy_dynamic_module_on_bootstrap_extension_drain_started,
     envoy_dynamic_module_on_bootstrap_extension_http_callout_done,
-    envoy_dynamic_module_on_bootstrap_extension_timer_fired,
     envoy_dynamic_module_on_bootstrap_extension_file_changed,
     envoy_dynamic_module_on_bootstrap_extension_admin_request,
     envoy_dynamic_module_on_bootstrap_extension_cluster_add_or_update,

@@ -10,13 +10,12 @@ use super::ffi::{self, Handle};
 use super::hostcalls::now_ns;
 use super::lock;
 
-/// Posts events to the thread of a stream, or for a configuration or the process to the main thread. Whatever it posts to is gone:
+/// Posts events to the thread of a stream, or for a configuration to the main thread. Whatever it posts to is gone:
 /// nothing happens.
 #[derive(Debug)]
 pub(crate) enum Scheduler {
     Stream(Handle),
     Config(Handle),
-    Process(Handle),
 }
 
 // SAFETY: Envoy lets any thread post and delete.
@@ -41,14 +40,6 @@ impl Scheduler {
         }))
     }
 
-    /// Of the process, by the configuration that Envoy's bootstrap has of it.
-    pub(crate) fn of_process(config: Handle) -> Arc<Self> {
-        // SAFETY: Envoy keeps the configuration that it is making.
-        Arc::new(Self::Process(unsafe {
-            ffi::envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_new(config)
-        }))
-    }
-
     /// Posts `event`.
     pub(crate) fn post(&self, event: u64) {
         // SAFETY: the scheduler lives as long as this.
@@ -59,11 +50,6 @@ impl Scheduler {
                 }
                 Self::Config(scheduler) => {
                     ffi::envoy_dynamic_module_callback_http_filter_config_scheduler_commit(*scheduler, event);
-                }
-                Self::Process(scheduler) => {
-                    ffi::envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_commit(
-                        *scheduler, event,
-                    );
                 }
             }
         }
@@ -80,11 +66,6 @@ impl Drop for Scheduler {
                 }
                 Self::Config(scheduler) => {
                     ffi::envoy_dynamic_module_callback_http_filter_config_scheduler_delete(*scheduler);
-                }
-                Self::Process(scheduler) => {
-                    ffi::envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_delete(
-                        *scheduler,
-                    );
                 }
             }
         }
