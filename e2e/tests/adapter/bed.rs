@@ -214,8 +214,11 @@ fn parse(line: &str) -> Line {
 /// The probe's module, as the scripts made it beside the tests.
 #[track_caller]
 fn module() -> PathBuf {
-    let (file, script) =
-        if filters_are("native") { ("libprobe.so", "build-native --tests") } else { ("probe.wasm", "build-wasm") };
+    let (file, script) = if filters_are("native") {
+        ("libprobe.so", "build-native --tests")
+    } else {
+        ("probe.wasm", "build-wasm")
+    };
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a target folder").join(file);
     assert!(path.is_file(), "{} is missing: run scripts/{script}", path.display());
     path
