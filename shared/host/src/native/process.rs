@@ -9,7 +9,7 @@ use super::ffi::{self, Bytes, Handle};
 use super::metrics;
 
 /// Milliseconds between two times that Envoy is told of what has changed.
-const PAUSE_MS: u64 = 50;
+const PAUSE_MS: u64 = 20;
 
 /// What lasts as long as Envoy does.
 pub(crate) struct Process {
