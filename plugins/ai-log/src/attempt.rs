@@ -62,7 +62,7 @@ impl Attempts {
         last: (Option<&str>, Option<&str>),
         now_ms: u64,
     ) -> Self {
-        let ended = context::ATTEMPTS.get(host).and_then(|list| serde_json::from_str(&list).ok());
+        let ended = context::ATTEMPTS.read(host, |list| serde_json::from_str(list).ok()).flatten();
         let mut list: Vec<Attempt> = ended.unwrap_or_default();
         let reached = list.iter().any(Attempt::reached);
         list.extend(running(host, outcome, last, now_ms));

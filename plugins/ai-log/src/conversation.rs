@@ -51,7 +51,7 @@ impl Conversation {
     /// stands in the record already.
     pub(crate) fn answered(&mut self, host: &dyn Host) -> bool {
         let headers = host.headers(Side::Response);
-        let own = headers.get(ERROR_HEADER).is_some();
+        let own = headers.has(ERROR_HEADER);
         self.answer = if own { None } else { Body::answer(&headers, self.limit) };
         self.answer.is_some()
     }

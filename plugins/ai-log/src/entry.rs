@@ -133,10 +133,10 @@ impl Entry {
         let cache = context::CACHE.get(host);
         Self {
             caller: Caller::read(host),
-            fill: limit.as_ref().and_then(|_| Fill::parse(&context::LIMIT_FILL.get(host)?)),
+            fill: limit.as_ref().and_then(|_| context::LIMIT_FILL.read(host, Fill::parse)?),
             cache_bytes: cache.as_ref().and_then(|_| context::CACHE_BYTES.number(host)),
             cache_key: cache.as_ref().and_then(|_| context::CACHE_KEY.get(host)),
-            findings: Finding::list(context::GUARD.get(host).as_deref()),
+            findings: context::GUARD.read(host, Finding::list).unwrap_or_default(),
             times: Times::read(host, asked.as_ref(), (&attempts, &outcome, end), limit.is_some(), ended_us),
             finish_reason: told(context::FINISH_REASON),
             blame: blame::judge(&outcome, end, error),
@@ -183,7 +183,7 @@ impl Caller {
             consumer: Some(consumer),
             tier: context::TIER.get(host),
             key_id: context::KEY_ID.get(host),
-            metadata: context::METADATA.get(host).and_then(|metadata| object(&metadata)),
+            metadata: context::METADATA.read(host, object).flatten(),
         }
     }
 }
@@ -199,13 +199,14 @@ impl Question {
         let Some(model) = context::MODEL.get(host) else {
             return Self::default();
         };
-        let stream = context::STREAM.get(host);
-        let has = context::HAS.get(host).unwrap_or_default();
-        let holds = |what: &&str| has.split(',').any(|word| word == *what);
+        let held = |has: &str| {
+            let holds = |what: &&str| has.split(',').any(|word| word == *what);
+            ["tools", "images"].into_iter().filter(holds).collect()
+        };
         Self {
             model: Some(model),
-            stream: stream.and_then(|stream| stream.parse().ok()),
-            has: ["tools", "images"].into_iter().filter(holds).collect(),
+            stream: context::STREAM.read(host, |stream| stream.parse().ok()).flatten(),
+            has: context::HAS.read(host, held).unwrap_or_default(),
             input_estimate: context::INPUT_ESTIMATE.number(host),
             max_output: context::MAX_OUTPUT.number(host),
             choices: context::CHOICES.number(host),

@@ -23,8 +23,8 @@ pub(crate) struct Finding {
 
 impl Finding {
     /// Reads the fact `ai.guard`; empty if it is no such list.
-    pub(crate) fn list(fact: Option<&str>) -> Vec<Self> {
-        fact.and_then(|list| serde_json::from_str(list).ok()).unwrap_or_default()
+    pub(crate) fn list(fact: &str) -> Vec<Self> {
+        serde_json::from_str(fact).unwrap_or_default()
     }
 
     /// The category as the value of a label, as `content-guard`'s own counters have it.

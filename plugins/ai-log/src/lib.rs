@@ -122,7 +122,7 @@ impl Filter for AiLog {
 /// Meters the answer whose headers have just come, if it is a provider's, readable and still free. What is only
 /// fetched (`GET /v1/models`) costs no tokens.
 fn claim(host: &mut dyn Host, asked: &Asked) -> Option<Metered> {
-    if !asked.is_post() || context::METER.get(host).is_some() || context::ERROR.get(host).is_some() {
+    if !asked.is_post() || context::METER.is_set(host) || context::ERROR.is_set(host) {
         return None;
     }
     let headers = host.headers(Side::Response);

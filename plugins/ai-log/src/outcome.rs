@@ -1,6 +1,6 @@
 //! Tells from what Envoy says of a finished request how it ended, and whose fault that was.
 
-use sluice_core::context::{self, Fact};
+use sluice_core::context;
 use sluice_core::filter::{Host, Side};
 use sluice_core::openai::error::{Code, ERROR_HEADER};
 
@@ -110,9 +110,8 @@ impl Outcome {
         };
         let details = host.attribute(&["response", "code_details"]).unwrap_or_default();
         let (status, flags) = (number("code").unwrap_or(0), number("flags").unwrap_or(0));
-        let code = |fact: Fact| Code::named(&fact.get(host)?);
         let shown = || Code::named(std::str::from_utf8(&host.header(Side::Response, ERROR_HEADER)?).ok()?);
-        let error = code(context::ERROR);
+        let error = context::ERROR.read(host, Code::named).flatten();
         Self {
             status,
             unsent: flags & CLIENT_GONE != 0 && number("size") == Some(0),
@@ -121,7 +120,7 @@ impl Outcome {
             stream_end: context::STREAM_END.get(host),
             error,
             error_header: if status >= 400 { shown() } else { None },
-            withheld_answer: error.is_some_and(Code::is_withholding) && context::METER.get(host).is_some(),
+            withheld_answer: error.is_some_and(Code::is_withholding) && context::METER.is_set(host),
         }
     }
 

@@ -51,13 +51,12 @@ impl Times {
         let is_own = matches!(end, End::Complete | End::Refused) && outcome.status != 413;
         let is_known =
             provider_ms.is_some() || (!outcome.is_from_upstream() && (received_us.is_some() || is_own));
-        let waits = context::WAITS.get(host).unwrap_or_default();
         Self {
             upload_ms,
             provider_ms,
             gateway_ms: is_known.then(|| duration_ms.saturating_sub(elsewhere)),
             duration_ms: Some(duration_ms),
-            waits: waits_of(&waits),
+            waits: context::WAITS.read(host, waits_of).unwrap_or_default(),
             limited_us: if limited { context::LIMITED_US.number(host) } else { None },
             ended_us,
         }

@@ -59,7 +59,7 @@ impl Usage {
             output: Some(output),
             cached: context::CACHED_TOKENS.number(host),
             reasoning: context::REASONING_TOKENS.number(host),
-            source: context::USAGE_SOURCE.get(host).and_then(|name| Source::named(&name)),
+            source: context::USAGE_SOURCE.read(host, Source::named).flatten(),
             ttft_ms,
         }
     }

@@ -62,7 +62,7 @@ impl Filter for ConsumerAuth {
         let found = self.config.places.read(&headers);
         // Also off a request that is refused: the access log still sees its headers.
         found.strip(host);
-        if headers.get(CONSUMER_HEADER).is_some() {
+        if headers.has(CONSUMER_HEADER) {
             host.remove_header(Side::Request, CONSUMER_HEADER);
         }
         let identity = match self.config.identify(&found.key) {

@@ -111,7 +111,7 @@ impl ContentGuard {
         };
         let headers = host.headers(Side::Response);
         let status: u16 = headers.text(":status").and_then(|status| status.parse().ok()).unwrap_or(0);
-        if end || status < 200 || headers.get(ERROR_HEADER).is_some() {
+        if end || status < 200 || headers.has(ERROR_HEADER) {
             return Next::Pass;
         }
         let max_bytes = self.config.max_answer_bytes;

@@ -20,8 +20,8 @@ const RETRY_MS: u64 = 1_000;
 
 /// What a request asks for, from the router or else from its path.
 pub(crate) fn operation(host: &dyn Host) -> Operation {
-    if let Some(name) = context::OPERATION.get(host) {
-        return Operation::from_name(&name);
+    if let Some(operation) = context::OPERATION.read(host, Operation::from_name) {
+        return operation;
     }
     let path = String::from_utf8(host.header(Side::Request, ":path").unwrap_or_default()).unwrap_or_default();
     Operation::of_path(&path)
@@ -66,7 +66,7 @@ pub(crate) fn reply(
     if direction == Direction::Request {
         free_of_charge(host);
     }
-    let stream = context::STREAM.get(host).is_some_and(|stream| stream == "true");
+    let stream = context::STREAM.is(host, "true");
     let model = context::MODEL.get(host).unwrap_or_default();
     let now_ns = host.now_ns();
     let created_s = host.now_ms() / 1_000;

@@ -99,7 +99,7 @@ impl Attempt {
 /// can no longer read request headers.)
 fn operation(host: &dyn Host, headers: &Headers) -> Operation {
     let of_path = || Operation::of_path(&String::from_utf8_lossy(headers.get(":path").unwrap_or_default()));
-    context::OPERATION.get(host).map_or_else(of_path, |name| Operation::from_name(&name))
+    context::OPERATION.read(host, Operation::from_name).unwrap_or_else(of_path)
 }
 
 /// Closes an attempt that ended without an answer. Its facts are still there: nobody has begun another.

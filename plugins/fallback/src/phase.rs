@@ -65,7 +65,7 @@ impl Fallback {
     /// A 2xx: what it promises decides how it is looked at.
     fn judge_answer(&mut self, host: &mut dyn Host, attempt: Attempt, headers: &Headers, end: bool) -> Next {
         let operation = attempt.operation;
-        let wants = context::STREAM.get(host).map(|stream| stream == "true");
+        let wants = context::STREAM.read(host, |stream| stream == "true");
         let shape = Shape::of(headers);
         let fits = match shape {
             Shape::Stream => wants != Some(false),
@@ -140,7 +140,7 @@ impl Fallback {
         if let Some(idle_ms) = self.config.idle_ms {
             host.wake_after(idle_ms);
         }
-        if context::METER.get(host).is_some() {
+        if context::METER.is_set(host) {
             self.phase = Phase::Committed { operation, gate: None };
             return Next::End;
         }
@@ -192,7 +192,7 @@ impl Fallback {
         if let Phase::Committed { operation, gate } = mem::replace(&mut self.phase, Phase::Over) {
             let unterminated = match gate {
                 Some(gate) => gate.is_unterminated(),
-                None => context::STREAM_END.get(host).as_deref() == Some(StreamEnd::Unterminated.name()),
+                None => context::STREAM_END.is(host, StreamEnd::Unterminated.name()),
             };
             if unterminated {
                 let event = stream_event(operation, Code::UpstreamError, UNTERMINATED);
@@ -225,7 +225,7 @@ impl Fallback {
         else {
             return;
         };
-        let is_stream = context::STREAM.get(host).is_none_or(|stream| stream == "true");
+        let is_stream = context::STREAM.read(host, |stream| stream == "true").unwrap_or(true);
         let connect =
             host.attribute(&["upstream", "transport_failure_reason"]).is_some_and(|why| !why.is_empty());
         let (verdict, words) = if connect {
@@ -245,7 +245,7 @@ impl Fallback {
 
 /// What the meter in front of us knows of the stream's end the gate need not know as well.
 fn judge_stream(host: &dyn Host, gate: &mut Gate, part: &[u8], end: bool) -> Verdict {
-    if context::METER.get(host).is_some() { gate.judge(part, end) } else { gate.watch(part, end) }
+    if context::METER.is_set(host) { gate.judge(part, end) } else { gate.watch(part, end) }
 }
 
 /// Judges a whole body; by the word of the meter in front of us, if there is one.

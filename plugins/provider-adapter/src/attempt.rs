@@ -61,7 +61,7 @@ impl Attempt {
                 host.remove_header(Side::Request, name);
             }
         }
-        let has_key = context::PROVIDER_KEY.get(host).is_some();
+        let has_key = context::PROVIDER_KEY.is_set(host);
         for name in egress::unwanted(&headers, &config.pass_headers, has_key) {
             host.remove_header(Side::Request, name);
         }
@@ -79,9 +79,8 @@ impl Attempt {
     }
 
     fn new(host: &dyn Host, headers: &Headers, path: &str, again: bool) -> Self {
-        let operation = context::OPERATION
-            .get(host)
-            .map_or_else(|| Operation::of_path(path), |name| Operation::from_name(&name));
+        let operation =
+            context::OPERATION.read(host, Operation::from_name).unwrap_or_else(|| Operation::of_path(path));
         let input_estimate = context::INPUT_ESTIMATE.number(host).unwrap_or(0);
         Self {
             operation,
@@ -116,11 +115,9 @@ impl Attempt {
     /// Whether nothing is to be written into a JSON body, by the word of the router, which has read it: it asks for no
     /// stream, and names once the model to send. Then nobody here has to see it.
     fn stays_as_it_is(&self, host: &dyn Host, path: &str) -> bool {
-        let is_whole = || context::STREAM.get(host).is_some_and(|stream| stream == "false");
+        let is_whole = || context::STREAM.is(host, "false");
         let names_model = || match &self.model {
-            Some(model) => {
-                egress::deployment(path).is_none() && context::MODEL.get(host).as_ref() == Some(model)
-            }
+            Some(model) => egress::deployment(path).is_none() && context::MODEL.is(host, model),
             None => self.named,
         };
         !self.again && self.input_estimate > 0 && is_whole() && names_model()
@@ -130,7 +127,7 @@ impl Attempt {
     pub(crate) fn expected(&self, host: &dyn Host) -> Expected {
         Expected {
             operation: self.operation,
-            strip: self.forced_usage && context::RECORDER.get(host).is_none(),
+            strip: self.forced_usage && !context::RECORDER.is_set(host),
             began_ms: self.began_ms,
             input_estimate: self.input_estimate,
         }
@@ -183,11 +180,11 @@ fn client_path(host: &mut dyn Host, headers: &Headers, target: Option<&Target>) 
 
 /// Empties what an earlier attempt of the request has published of its answer.
 fn forget(host: &mut dyn Host) {
-    if context::METER.get(host).is_none() {
+    if !context::METER.is_set(host) {
         return;
     }
     for fact in ANSWER {
-        if fact.get(host).is_some() {
+        if fact.is_set(host) {
             fact.set(host, "");
         }
     }

@@ -64,9 +64,8 @@ fn is_withheld(host: &dyn Host) -> bool {
         let says = |name: &str, text: &str| finding.get(name).is_some_and(|value| value == text);
         says("on", "response") && says("action", "block")
     };
-    let findings = context::GUARD.get(host).and_then(|list| serde_json::from_str::<Vec<Value>>(&list).ok());
-    findings.iter().flatten().any(blocks)
-        || context::ERROR.get(host).is_some_and(|code| Code::withholds(&code))
+    let findings = context::GUARD.read(host, |list| serde_json::from_str::<Vec<Value>>(list).ok()).flatten();
+    findings.iter().flatten().any(blocks) || context::ERROR.read(host, Code::withholds) == Some(true)
 }
 
 /// Whether the target that was picked has answered, not one that stood in for it: its answer, perhaps a lesser model's,

@@ -131,7 +131,7 @@ impl Question {
 
 fn operation(host: &dyn Host, headers: &Headers) -> Operation {
     let of_path = || Operation::of_path(headers.text(":path").unwrap_or_default());
-    context::OPERATION.get(host).map_or_else(of_path, |name| Operation::from_name(&name))
+    context::OPERATION.read(host, Operation::from_name).unwrap_or_else(of_path)
 }
 
 /// Among whom the answer is shared. A consumer without a tier shares with nobody, and nobody who has no name shares at

@@ -88,7 +88,7 @@ pub(crate) fn choices(host: &dyn Host) -> u64 {
 }
 
 fn expected_output(host: &dyn Host, model: &str) -> u64 {
-    let has_output = context::OPERATION.get(host).is_none_or(|name| name != Operation::Embeddings.name());
+    let has_output = !context::OPERATION.is(host, Operation::Embeddings.name());
     let learnt = if has_output { learnt::expected(host, model) } else { 0 };
     let each = context::MAX_OUTPUT.number(host).map_or(learnt, |max| max.min(learnt));
     each.saturating_mul(choices(host))
@@ -204,19 +204,19 @@ impl Used {
 
 /// Whether the error that the client got stands in the place of an answer that a provider gave.
 fn is_withheld(host: &dyn Host) -> bool {
-    context::METER.get(host).is_some() && context::ERROR.get(host).is_some_and(|code| Code::withholds(&code))
+    context::METER.is_set(host) && context::ERROR.read(host, Code::withholds) == Some(true)
 }
 
 /// Whether a provider has got to see the request. Envoy knows its own address in a connection once there is one, not
 /// while it tries; it speaks of the last attempt, and those before are on `fallback`'s list.
 fn reached_provider(host: &dyn Host) -> bool {
     // What a meter counted, a provider has answered, if not the cache: this is told more cheaply.
-    let is_metered = context::USAGE_SOURCE.get(host).is_some_and(|source| source != "cache");
+    let is_metered = context::USAGE_SOURCE.read(host, |source| source != "cache") == Some(true);
     if is_metered || host.attribute(&["upstream", "local_address"]).is_some() {
         return true;
     }
     let attempts =
-        context::ATTEMPTS.get(host).and_then(|list| serde_json::from_str::<Vec<Value>>(&list).ok());
+        context::ATTEMPTS.read(host, |list| serde_json::from_str::<Vec<Value>>(list).ok()).flatten();
     let verdict =
         |attempt: &Value| attempt.get("verdict").is_some_and(|verdict| verdict != "connect_failure");
     attempts.iter().flatten().any(verdict)

@@ -194,7 +194,7 @@ impl TokenLimit {
         for (name, value) in reply::headers(reservation.limits(&self.config, standings)) {
             host.set_header(Side::Response, name, &value);
         }
-        let is_metered = context::METER.get(host).is_some() || context::ERROR.get(host).is_some();
+        let is_metered = context::METER.is_set(host) || context::ERROR.is_set(host);
         if is_metered || end {
             return Next::Pass;
         }
@@ -205,7 +205,7 @@ impl TokenLimit {
 
     /// What the answer will be, as far as is known.
     fn expected(&self, host: &dyn Host) -> Expected {
-        let operation = context::OPERATION.get(host).map(|name| Operation::from_name(&name));
+        let operation = context::OPERATION.read(host, Operation::from_name);
         let path =
             || String::from_utf8(host.header(Side::Request, ":path").unwrap_or_default()).unwrap_or_default();
         Expected {
@@ -236,7 +236,7 @@ impl TokenLimit {
 
     /// Only an answer that came to its end tells how long the model's answers are.
     fn learn(&self, host: &mut dyn Host) {
-        let is_whole = context::STREAM_END.get(host).is_some_and(|end| end == "complete");
+        let is_whole = context::STREAM_END.is(host, "complete");
         if let (true, Some(tokens)) = (is_whole, context::OUTPUT_TOKENS.number(host)) {
             let each = tokens.div_ceil(claim::choices(host));
             learnt::learn(host, &self.model, each);

@@ -92,7 +92,7 @@ fn is_json(essence: &[u8]) -> bool {
 }
 
 fn is_encoded(headers: &Headers) -> bool {
-    if headers.get("content-encoding").is_none() {
+    if !headers.has("content-encoding") {
         return false;
     }
     let mut encodings = headers.iter().filter(|(name, _)| *name == "content-encoding");

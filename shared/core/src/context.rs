@@ -155,16 +155,38 @@ impl Fact {
         self.set(host, Digits::of(value).as_str());
     }
 
-    /// The fact, if it was published and is UTF-8. An empty value counts as absent.
+    /// What `read` makes of the fact, if it was published and is UTF-8. An empty value counts as absent.
+    #[must_use]
+    pub fn read<T>(self, host: &dyn Host, read: impl FnOnce(&str) -> T) -> Option<T> {
+        let (mut read, mut made) = (Some(read), None);
+        host.read_fact(self.0, &mut |value| {
+            let text = std::str::from_utf8(value).ok().filter(|text| !text.is_empty());
+            made = text.and_then(|text| Some(read.take()?(text)));
+        });
+        made
+    }
+
+    /// The fact, as [`Self::read`].
     #[must_use]
     pub fn get(self, host: &dyn Host) -> Option<String> {
-        let value = host.fact(self.0)?;
-        if value.is_empty() { None } else { String::from_utf8(value).ok() }
+        self.read(host, str::to_owned)
+    }
+
+    /// Whether there is one, as [`Self::read`].
+    #[must_use]
+    pub fn is_set(self, host: &dyn Host) -> bool {
+        self.read(host, |_| ()).is_some()
+    }
+
+    /// Whether it is this word.
+    #[must_use]
+    pub fn is(self, host: &dyn Host, word: &str) -> bool {
+        self.read(host, |text| text == word) == Some(true)
     }
 
     /// The fact as a number.
     #[must_use]
     pub fn number(self, host: &dyn Host) -> Option<u64> {
-        self.get(host)?.parse().ok()
+        self.read(host, |text| text.parse().ok())?
     }
 }

@@ -144,6 +144,12 @@ pub trait Host {
     fn attribute(&self, path: &[&str]) -> Option<Vec<u8>>;
     /// A fact of this request; see [`crate::context`].
     fn fact(&self, name: &str) -> Option<Vec<u8>>;
+    /// Shows a fact of this request to `read`, if it was published: as [`Self::fact`], without a copy.
+    fn read_fact(&self, name: &str, read: &mut dyn FnMut(&[u8])) {
+        if let Some(value) = self.fact(name) {
+            read(&value);
+        }
+    }
     /// Publishes a fact of this request.
     fn set_fact(&mut self, name: &str, value: &[u8]);
     /// Nanoseconds since the Unix epoch.

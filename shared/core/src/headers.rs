@@ -11,8 +11,15 @@ pub struct Headers(Rc<Table>);
 /// more than the reading.
 #[derive(Clone, Debug, Default)]
 struct Table {
-    bytes: Vec<u8>,
+    memory: Memory,
     fields: Vec<Field>,
+}
+
+/// Names and values. Whether they are text is found out once for all of them: nearly always they are.
+#[derive(Clone, Debug)]
+enum Memory {
+    Text(String),
+    Raw(Vec<u8>),
 }
 
 /// Where a name and its value lie.
@@ -35,32 +42,37 @@ impl Headers {
     /// is left out.
     #[must_use]
     pub fn lying_in(bytes: Vec<u8>, places: impl Iterator<Item = (Range<usize>, Range<usize>)>) -> Self {
-        let is_text = |name| bytes.get(name).is_some_and(|name| std::str::from_utf8(name).is_ok());
+        let memory = Memory::of(bytes);
         let fields = places
-            .filter(|(name, value)| is_text(name.clone()) && bytes.get(value.clone()).is_some())
+            .filter(|(name, value)| memory.text(name).is_some() && memory.bytes(value).is_some())
             .map(|(name, value)| Field { name, value })
             .collect();
-        Self(Rc::new(Table { bytes, fields }))
+        Self(Rc::new(Table { memory, fields }))
     }
 
     /// First value of `name` (lower case) as raw bytes.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        let field = self.0.fields.iter().find(|field| self.0.is_named(field, name))?;
-        self.0.bytes.get(field.value.clone())
+        self.0.memory.bytes(&self.0.first(name)?.value)
     }
 
     /// First value of `name`, if it is UTF-8.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
-        std::str::from_utf8(self.get(name)?).ok()
+        self.0.memory.text(&self.0.first(name)?.value)
+    }
+
+    /// Whether there is a value of `name`.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.0.first(name).is_some()
     }
 
     /// All pairs in wire order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let part = |place: &Range<usize>| self.0.bytes.get(place.clone()).unwrap_or_default();
-        let name = move |field: &Field| std::str::from_utf8(part(&field.name)).unwrap_or_default();
-        self.0.fields.iter().map(move |field| (name(field), part(&field.value)))
+        let Table { memory, fields } = &*self.0;
+        let pair = |field: &Field| (memory.text(&field.name), memory.bytes(&field.value));
+        fields.iter().map(pair).map(|(name, value)| (name.unwrap_or_default(), value.unwrap_or_default()))
     }
 
     /// Sets `name` to `value` in place of every value it has.
@@ -69,30 +81,71 @@ impl Headers {
         Rc::make_mut(&mut self.0).push(name, value);
     }
 
-    /// Removes every value of `name`.
-    pub fn remove(&mut self, name: &str) {
-        if self.get(name).is_some() {
-            let Table { bytes, fields } = Rc::make_mut(&mut self.0);
-            fields.retain(|field| bytes.get(field.name.clone()) != Some(name.as_bytes()));
+    /// Removes every value of `name`; `false` if there was none.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let is_there = self.has(name);
+        if is_there {
+            let Table { memory, fields } = Rc::make_mut(&mut self.0);
+            fields.retain(|field| !memory.is(&field.name, name));
         }
+        is_there
     }
 }
 
 impl Table {
-    fn is_named(&self, field: &Field, name: &str) -> bool {
-        self.bytes.get(field.name.clone()) == Some(name.as_bytes())
+    fn first(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().find(|field| self.memory.is(&field.name, name))
     }
 
     fn push(&mut self, name: &str, value: &[u8]) {
-        let name = self.keep(name.as_bytes());
-        let value = self.keep(value);
+        let name = self.memory.keep(name.as_bytes());
+        let value = self.memory.keep(value);
         self.fields.push(Field { name, value });
+    }
+}
+
+impl Memory {
+    fn of(bytes: Vec<u8>) -> Self {
+        String::from_utf8(bytes).map_or_else(|mixed| Self::Raw(mixed.into_bytes()), Self::Text)
+    }
+
+    fn all(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Raw(bytes) => bytes,
+        }
+    }
+
+    fn bytes(&self, place: &Range<usize>) -> Option<&[u8]> {
+        self.all().get(place.clone())
+    }
+
+    fn text(&self, place: &Range<usize>) -> Option<&str> {
+        match self {
+            Self::Text(text) => text.get(place.clone()),
+            Self::Raw(bytes) => std::str::from_utf8(bytes.get(place.clone())?).ok(),
+        }
+    }
+
+    /// Whether this stands there; most differ in their length already.
+    fn is(&self, place: &Range<usize>, text: &str) -> bool {
+        place.len() == text.len() && self.bytes(place) == Some(text.as_bytes())
     }
 
     fn keep(&mut self, part: &[u8]) -> Range<usize> {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(part);
-        start..self.bytes.len()
+        let start = self.all().len();
+        match (&mut *self, std::str::from_utf8(part)) {
+            (Self::Text(text), Ok(part)) => text.push_str(part),
+            (Self::Text(text), Err(_)) => *self = Self::Raw([text.as_bytes(), part].concat()),
+            (Self::Raw(bytes), _) => bytes.extend_from_slice(part),
+        }
+        start..self.all().len()
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::Text(String::new())
     }
 }
 
@@ -132,5 +185,21 @@ mod tests {
         let bytes = b"a\xffb\xff".to_vec();
         let headers = Headers::lying_in(bytes, [(0..1, 1..2), (3..4, 2..3), (2..3, 1..9)].into_iter());
         assert_eq!(pairs(&headers), [("a", &b"\xff"[..])]);
+    }
+
+    #[test]
+    fn text_may_become_what_is_none_and_stays_whole() {
+        let mut headers = some();
+        headers.set("b", b"\xe4");
+        headers.set("c", "ü".as_bytes());
+        assert_eq!((headers.get("b"), headers.text("b")), (Some(&b"\xe4"[..]), None));
+        assert_eq!(
+            (headers.text("a"), headers.text("c"), headers.text(":path")),
+            (Some("1"), Some("ü"), Some("/v1"))
+        );
+        assert!(headers.remove("a") && !headers.remove("a"));
+        // A value that begins within a letter is none, and one name that does is left out.
+        let split = Headers::lying_in("aü".as_bytes().to_vec(), [(0..1, 2..3), (2..3, 0..1)].into_iter());
+        assert_eq!((pairs(&split).len(), split.get("a"), split.text("a")), (1, Some(&b"\xbc"[..]), None));
     }
 }

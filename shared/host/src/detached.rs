@@ -1,12 +1,12 @@
 //! What a filter does outside of any stream: callouts and wake-ups that the end of the stream does not cancel.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::ptr::addr_eq;
 use std::rc::{Rc, Weak};
 
 use sluice_core::filter::{CalloutError, CalloutId, Host as _, Note, StreamId};
 
+use crate::by_number::ByNumber;
 use crate::envoy::Envoy;
 use crate::kind::{Answer, Setting};
 use crate::platform::errands::{Letter, mail};
@@ -20,7 +20,7 @@ pub(crate) struct Detached {
     at: usize,
     pub(crate) waiting: Rc<Waiting>,
     this: Weak<Self>,
-    callouts: RefCell<HashMap<CalloutId, Sent>>,
+    callouts: RefCell<ByNumber<Sent>>,
     wakes: RefCell<Vec<(u64, Rc<dyn Setting>)>>,
 }
 
@@ -71,7 +71,7 @@ impl Detached {
             Errand::Callout(letter, note) => match letter.send() {
                 Some(token) => {
                     let sent = Sent { setting: Rc::clone(setting), note };
-                    self.callouts.borrow_mut().insert(CalloutId(token), sent);
+                    self.callouts.borrow_mut().insert(token, sent);
                 }
                 None => self.call(setting, |host| {
                     setting.on_detached_callout(host, note, Err(CalloutError::NotSent));
@@ -82,11 +82,11 @@ impl Detached {
 
     /// Whether this callout is one of these.
     pub(crate) fn awaits(&self, id: CalloutId) -> bool {
-        self.callouts.borrow().contains_key(&id)
+        self.callouts.borrow().contains_key(&id.0)
     }
 
     pub(crate) fn callout_ended(&self, id: CalloutId, reply: Answer) {
-        let sent = self.callouts.borrow_mut().remove(&id);
+        let sent = self.callouts.borrow_mut().remove(&id.0);
         if let Some(Sent { setting, note }) = sent {
             self.call(&setting, |host| setting.on_detached_callout(host, note, reply));
         }

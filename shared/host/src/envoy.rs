@@ -146,6 +146,12 @@ impl Host for Envoy<'_> {
         self.stage?.facts.get(name)
     }
 
+    fn read_fact(&self, name: &str, read: &mut dyn FnMut(&[u8])) {
+        if let Some(stage) = self.stage {
+            stage.facts.read(name, read);
+        }
+    }
+
     fn set_fact(&mut self, name: &str, value: &[u8]) {
         if let Some(stage) = self.stage {
             stage.facts.set(name, value);

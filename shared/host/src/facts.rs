@@ -5,17 +5,20 @@
 //! a name that stands in filter state. In another VM they are not found; what is published stands in filter state, too.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::{Rc, Weak};
 
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::by_number::ByNumber;
 use crate::{abi, platform};
 
 /// The property that names an exchange's facts, for the other stage.
 const NAME: &[u8] = b"ai.facts";
 
 thread_local! {
-    static EXCHANGES: RefCell<HashMap<u32, Weak<Facts>>> = RefCell::default();
+    static EXCHANGES: RefCell<ByNumber<Weak<Facts>>> = RefCell::default();
     /// Tells this VM from others, whose contexts have the same numbers.
     static VM: Cell<u64> = const { Cell::new(0) };
 }
@@ -36,11 +39,13 @@ pub(crate) struct Facts {
 }
 
 /// Names and values in one piece of memory.
-#[derive(Default)]
 struct Table {
     bytes: Vec<u8>,
-    facts: Vec<Entry>,
+    facts: HashTable<Entry>,
 }
+
+/// Room for the facts of a usual exchange: how many, and bytes of their names and values.
+const USUAL: (usize, usize) = (28, 768);
 
 /// Where a fact lies.
 struct Entry {
@@ -64,6 +69,14 @@ impl Store {
         match self {
             Self::FilterState => abi::property(name.as_bytes()),
             Self::Memory(facts) => facts.table.borrow().get(name).map(<[u8]>::to_vec),
+        }
+    }
+
+    /// Shows the fact to `read`, which sets none.
+    pub(crate) fn read(&self, name: &str, read: &mut dyn FnMut(&[u8])) {
+        match self {
+            Self::FilterState => abi::property(name.as_bytes()).iter().for_each(|value| read(value)),
+            Self::Memory(facts) => facts.table.borrow().get(name).into_iter().for_each(read),
         }
     }
 
@@ -112,46 +125,57 @@ impl Drop for Facts {
     }
 }
 
+impl Default for Table {
+    fn default() -> Self {
+        let (facts, bytes) = USUAL;
+        Self { bytes: Vec::with_capacity(bytes), facts: HashTable::with_capacity(facts) }
+    }
+}
+
 impl Table {
     fn get(&self, name: &str) -> Option<&[u8]> {
-        let entry = self.facts.iter().find(|entry| self.is(entry, name))?;
-        self.bytes.get(entry.value.clone())
+        let Self { bytes, facts } = self;
+        let entry = facts.find(xxh3_64(name.as_bytes()), |entry| entry.is(bytes, name))?;
+        bytes.get(entry.value.clone())
     }
 
     fn set(&mut self, name: &str, value: &[u8]) {
-        let at = self.facts.iter().position(|entry| self.is(entry, name));
-        if at.and_then(|at| self.overwrite(at, value)).is_some() {
-            return;
+        let Self { bytes, facts } = self;
+        let digest = xxh3_64(name.as_bytes());
+        if let Some(entry) = facts.find_mut(digest, |entry| entry.is(bytes, name)) {
+            return entry.overwrite(bytes, value);
         }
-        let value = self.keep(value);
-        let room = value.end;
-        match at.and_then(|at| self.facts.get_mut(at)) {
-            Some(entry) => *entry = Entry { name: entry.name.clone(), value, room },
-            None => {
-                let name = self.keep(name.as_bytes());
-                self.facts.push(Entry { name, value, room });
-            }
+        let (name, value) = (keep(bytes, name.as_bytes()), keep(bytes, value));
+        let entry = Entry { name, room: value.end, value };
+        let digest_of = |entry: &Entry| xxh3_64(bytes.get(entry.name.clone()).unwrap_or_default());
+        facts.insert_unique(digest, entry, digest_of);
+    }
+}
+
+impl Entry {
+    fn is(&self, bytes: &[u8], name: &str) -> bool {
+        bytes.get(self.name.clone()) == Some(name.as_bytes())
+    }
+
+    /// Puts `value` where the old one stands, if there is room, and else behind all others.
+    fn overwrite(&mut self, bytes: &mut Vec<u8>, value: &[u8]) {
+        let end = self.value.start.saturating_add(value.len());
+        if let Some(place) = bytes.get_mut(self.value.start..end.min(self.room))
+            && place.len() == value.len()
+        {
+            place.copy_from_slice(value);
+            self.value.end = end;
+        } else {
+            self.value = keep(bytes, value);
+            self.room = self.value.end;
         }
     }
+}
 
-    /// Puts `value` where the old one stands, if there is room.
-    fn overwrite(&mut self, at: usize, value: &[u8]) -> Option<()> {
-        let entry = self.facts.get_mut(at)?;
-        let end = entry.value.start.checked_add(value.len()).filter(|end| *end <= entry.room)?;
-        entry.value.end = end;
-        self.bytes.get_mut(entry.value.clone())?.copy_from_slice(value);
-        Some(())
-    }
-
-    fn is(&self, entry: &Entry, name: &str) -> bool {
-        self.bytes.get(entry.name.clone()) == Some(name.as_bytes())
-    }
-
-    fn keep(&mut self, part: &[u8]) -> Range<usize> {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(part);
-        start..self.bytes.len()
-    }
+fn keep(bytes: &mut Vec<u8>, part: &[u8]) -> Range<usize> {
+    let start = bytes.len();
+    bytes.extend_from_slice(part);
+    start..bytes.len()
 }
 
 #[cfg(test)]

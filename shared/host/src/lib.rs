@@ -20,6 +20,7 @@
 //! | a local reply or a resume runs other filters' callbacks | the host defers both until ours has returned |
 
 mod abi;
+mod by_number;
 mod callout;
 mod detached;
 mod dispatch;

@@ -137,12 +137,10 @@ impl Stage {
 
     /// Of a header that is known to be absent, the host is not asked.
     pub(crate) fn remove_header(&self, side: Side, name: &str) {
-        match &mut *self.seen(side).headers.borrow_mut() {
-            Some(headers) if headers.get(name).is_none() => return,
-            Some(headers) => headers.remove(name),
-            None => {}
+        let known = &mut *self.seen(side).headers.borrow_mut();
+        if known.as_mut().is_none_or(|headers| headers.remove(name)) {
+            abi::remove_header(header_map(side), name);
         }
-        abi::remove_header(header_map(side), name);
     }
 
     /// An attribute. That of the endpoint chosen, which several filters of an attempt ask for, is read once.

@@ -64,7 +64,7 @@ impl Metered {
             Shape::Unread => Body::Unread,
             Shape::Other => return None,
         };
-        if context::METER.get(host).is_some_and(|meter| meter != name) {
+        if context::METER.read(host, |meter| meter != name) == Some(true) {
             return None;
         }
         context::METER.set(host, name);

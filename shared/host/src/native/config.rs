@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock, Mutex, Weak};
 use super::ffi::Handle;
 use super::lock;
 use super::timer::Scheduler;
+use crate::by_number::ByNumber;
 use crate::dispatch::{NewRoot, RootContext};
 
 /// A filter as configured.
@@ -34,7 +35,7 @@ struct Made {
 static IN_FORCE: LazyLock<Mutex<HashMap<u32, Arc<Scheduler>>>> = LazyLock::new(Mutex::default);
 
 thread_local! {
-    static ROOTS: RefCell<HashMap<u32, Made>> = RefCell::default();
+    static ROOTS: RefCell<ByNumber<Made>> = RefCell::default();
     /// The configuration that is being read.
     static READING: RefCell<Option<Arc<Config>>> = const { RefCell::new(None) };
 }

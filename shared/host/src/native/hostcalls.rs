@@ -149,7 +149,7 @@ fn change_header(map: MapType, name: &str, value: Option<&[u8]>) {
     let (Some(stream), Some((side, of))) = (current::stream(), headers_of(map)) else { return };
     let of_reply = |reply: &mut Reply| match value {
         Some(value) => reply.headers.set(name, value),
-        None => reply.headers.remove(name),
+        None => _ = reply.headers.remove(name),
     };
     if with_reply(side, of_reply).is_some() {
         return;

@@ -1,11 +1,10 @@
 //! Data that all threads share, with the rules that Envoy's has for Wasm (1.40): a version counts the writes of a key,
 //! and a write that names another than the last is refused.
 
-use std::collections::HashMap;
-use std::hash::BuildHasher;
 use std::sync::{LazyLock, Mutex, MutexGuard};
 
-use xxhash_rust::xxh3::Xxh3DefaultBuilder;
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::lock;
 
@@ -15,32 +14,40 @@ const PARTS: usize = 64;
 /// Room in bytes that a value keeps for the next one, whatever that needs.
 const KEPT: usize = 256;
 
-type Part = HashMap<Box<str>, Entry, Xxh3DefaultBuilder>;
+type Part = HashTable<Entry>;
 
 struct Entry {
+    key: Box<str>,
     value: Vec<u8>,
     version: u32,
 }
 
 static DATA: LazyLock<[Mutex<Part>; PARTS]> = LazyLock::new(|| std::array::from_fn(|_| Mutex::default()));
 
-fn part(key: &str) -> Option<MutexGuard<'static, Part>> {
-    let number = usize::try_from(Xxh3DefaultBuilder::new().hash_one(key) >> 32).unwrap_or_default();
+/// The part that the key of this digest is in.
+fn part(digest: u64) -> Option<MutexGuard<'static, Part>> {
+    let number = usize::try_from(digest >> 32).unwrap_or_default();
     let part = DATA.get(number.checked_rem(PARTS)?)?;
     Some(lock(part))
 }
 
+fn digest(key: &str) -> u64 {
+    xxh3_64(key.as_bytes())
+}
+
 /// The value of `key` and its version.
 pub(crate) fn get(key: &str) -> Option<(Vec<u8>, u32)> {
-    let part = part(key)?;
-    let entry = part.get(key)?;
+    let digest = digest(key);
+    let part = part(digest)?;
+    let entry = part.find(digest, |entry| *entry.key == *key)?;
     Some((entry.value.clone(), entry.version))
 }
 
 /// Whether the value was written. A `version` of 0 writes whatever stands there.
 pub(crate) fn set(key: &str, value: &[u8], version: u32) -> bool {
-    let Some(mut part) = part(key) else { return false };
-    match part.get_mut(key) {
+    let digest_of_key = digest(key);
+    let Some(mut part) = part(digest_of_key) else { return false };
+    match part.find_mut(digest_of_key, |entry| *entry.key == *key) {
         Some(entry) if version != 0 && entry.version != version => return false,
         Some(entry) => {
             entry.value.clear();
@@ -51,7 +58,10 @@ pub(crate) fn set(key: &str, value: &[u8], version: u32) -> bool {
             }
             entry.version = entry.version.wrapping_add(1).max(1);
         }
-        None => drop(part.insert(key.into(), Entry { value: value.to_vec(), version: 1 })),
+        None => {
+            let entry = Entry { key: key.into(), value: value.to_vec(), version: 1 };
+            part.insert_unique(digest_of_key, entry, |entry| digest(&entry.key));
+        }
     }
     true
 }

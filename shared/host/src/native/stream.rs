@@ -1,7 +1,6 @@
 //! One stream through the module, as Envoy holds it.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
@@ -10,11 +9,12 @@ use super::current;
 use super::ffi::Handle;
 use super::reply::Reply;
 use super::timer::Scheduler;
+use crate::by_number::ByNumber;
 use crate::dispatch::{NewRoot, StreamContext};
 
 thread_local! {
     /// All streams of this thread.
-    static ALL: RefCell<HashMap<u32, Weak<Stream>>> = RefCell::default();
+    static ALL: RefCell<ByNumber<Weak<Stream>>> = RefCell::default();
     static NEXT_CONTEXT: Cell<u32> = const { Cell::new(FIRST_CONTEXT) };
 }
 

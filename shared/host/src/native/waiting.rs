@@ -1,7 +1,6 @@
 //! Wake-ups, each with an alarm of its own.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
@@ -10,11 +9,12 @@ use sluice_core::filter::StreamId;
 use super::config;
 use super::current;
 use super::timer::{Alarm, Scheduler, now_ms};
+use crate::by_number::ByStream;
 use crate::wake::Wake;
 
 /// The streams of one configuration and thread that wait.
 #[derive(Default)]
-pub(crate) struct Waiting(RefCell<HashMap<StreamId, Sleeper>>);
+pub(crate) struct Waiting(RefCell<ByStream<Sleeper>>);
 
 /// One who waits.
 struct Sleeper {

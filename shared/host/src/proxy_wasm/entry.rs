@@ -7,37 +7,14 @@
 #![allow(unsafe_code, reason = "entry points have fixed names, and one hands memory to the host")]
 
 use std::cell::{Cell, RefCell};
-use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
-use hashbrown::HashMap;
 use sluice_core::filter::Side;
 use sluice_core::network::Way;
 
 use crate::abi::{self, Level};
+use crate::by_number::ByNumber;
 use crate::dispatch::{Action, ConnectionContext, NewRoot, RootContext, StreamContext};
-
-/// A map by the numbers that the host gives out: contexts and callouts.
-type ByNumber<T> = HashMap<u32, T, BuildHasherDefault<Number>>;
-
-/// Spreads a number over all bits; nobody outside chooses it.
-#[derive(Default)]
-struct Number(u64);
-
-impl Hasher for Number {
-    fn write_u32(&mut self, number: u32) {
-        // Fibonacci hashing: 2^64 divided by the golden ratio.
-        self.0 = u64::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
 
 thread_local! {
     static NEW_ROOT: Cell<Option<NewRoot>> = const { Cell::new(None) };

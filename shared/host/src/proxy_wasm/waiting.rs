@@ -3,12 +3,13 @@
 //! proxy-wasm has one timer per root context and none per stream. It runs only while somebody waits.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::rc::{Rc, Weak};
 
 use sluice_core::filter::StreamId;
 
 use crate::abi;
+use crate::by_number::ByStream;
 use crate::wake::Wake;
 
 /// Milliseconds between two ticks, so how late a wake-up may be.
@@ -23,7 +24,7 @@ pub(crate) struct Waiting(RefCell<Book>);
 #[derive(Default)]
 struct Book {
     by_time: BTreeSet<(u64, StreamId)>,
-    streams: HashMap<StreamId, Sleeper>,
+    streams: ByStream<Sleeper>,
     ticking: bool,
     soon: bool,
 }
