@@ -1,5 +1,6 @@
 //! What is told from the headers of a request.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use sluice_core::context;
@@ -32,14 +33,15 @@ pub(crate) struct Asked {
 impl Asked {
     /// Reads the headers; those called `recorded` are kept.
     pub(crate) fn new(headers: &Headers, recorded: &[Rc<str>], started_us: u64) -> Self {
-        let lossy = |value| String::from_utf8_lossy(value);
-        let text = |name| clip(&lossy(headers.get(name).unwrap_or_default()), MAX_TEXT).to_owned();
-        let path = lossy(headers.get(":path").unwrap_or_default());
-        let path = path.split(['?', '#']).next().unwrap_or_default();
-        let kept = |name: &Rc<str>| {
-            let value = clip(&lossy(headers.get(name)?), MAX_TEXT).to_owned();
-            Some((Rc::clone(name), value))
+        let read = |name: &str| {
+            let text = headers.text(name).map(Cow::Borrowed);
+            text.or_else(|| headers.get(name).map(String::from_utf8_lossy))
         };
+        let clipped = |name: &str| read(name).map(|text| clip(&text, MAX_TEXT).to_owned());
+        let text = |name| clipped(name).unwrap_or_default();
+        let path = read(":path").unwrap_or_default();
+        let path = path.split(['?', '#']).next().unwrap_or_default();
+        let kept = |name: &Rc<str>| Some((Rc::clone(name), clipped(name)?));
         Self {
             started_us,
             method: text(":method"),

@@ -60,19 +60,21 @@ impl Filter for ConsumerAuth {
     fn on_request_headers(&mut self, host: &mut dyn Host, _end: bool) -> Next {
         let headers = host.headers(Side::Request);
         let found = self.config.places.read(&headers);
+        let is_named = headers.has(CONSUMER_HEADER);
+        let admitted = self.config.identify(&found.key).and_then(|identity| {
+            identity.publish(host);
+            admit(&identity, host, headers.text(":path").unwrap_or_default()).map(|()| identity)
+        });
+        drop(headers); // they change, and nobody is to pay for the old ones
         // Also off a request that is refused: the access log still sees its headers.
         found.strip(host);
-        if headers.has(CONSUMER_HEADER) {
+        if is_named {
             host.remove_header(Side::Request, CONSUMER_HEADER);
         }
-        let identity = match self.config.identify(&found.key) {
+        let identity = match admitted {
             Ok(identity) => identity,
             Err(code) => return refusal::reply(host, code, &self.config.places),
         };
-        identity.publish(host);
-        if let Err(code) = admit(&identity, host, headers.text(":path").unwrap_or_default()) {
-            return refusal::reply(host, code, &self.config.places);
-        }
         if !self.config.is_open() {
             host.set_header(Side::Request, CONSUMER_HEADER, identity.name());
         }

@@ -47,10 +47,10 @@ pub enum Presented {
 
 /// What was found in a request.
 #[derive(Debug)]
-pub struct Found<'h> {
+pub struct Found<'p> {
     /// The key.
     pub key: Presented,
-    headers: Vec<&'h str>,
+    headers: Vec<&'p str>,
     path: Option<String>, // `:path` without the key
 }
 
@@ -82,16 +82,16 @@ impl Places {
 
     /// Looks into every place, and at each of its values.
     #[must_use]
-    pub fn read<'h>(&self, headers: &'h Headers) -> Found<'h> {
+    pub fn read(&self, headers: &Headers) -> Found<'_> {
         let mut found = Found { key: Presented::Nothing, headers: Vec::new(), path: None };
         for (name, value) in headers.iter() {
             if name == ":path" {
                 self.read_path(value, &mut found);
             } else if name == "authorization" {
-                found.headers.push(name);
+                found.headers.push("authorization");
                 credentials(value).for_each(|credential| found.present(bearer(credential)));
-            } else if self.headers.iter().any(|place| place == name) {
-                found.headers.push(name);
+            } else if let Some(place) = self.headers.iter().find(|place| *place == name) {
+                found.headers.push(place);
                 found.present(Some(value));
             }
         }

@@ -63,7 +63,7 @@ impl Filter for KeyRotation {
         self.used = Target::of(host).and_then(|target| Used::pick(&self.config, host, target));
         match &self.used {
             Some(used) => {
-                let bearer = format!("Bearer {}", used.lease.secret.expose());
+                let bearer = ["Bearer ", used.lease.secret.expose()].concat();
                 host.set_header(Side::Request, "authorization", &bearer);
                 context::PROVIDER_KEY.set(host, &used.lease.fingerprint);
             }

@@ -134,7 +134,7 @@ impl Rests {
 }
 
 fn shared_key(provider: &str) -> String {
-    format!("key-rotation/{provider}")
+    ["key-rotation/", provider].concat()
 }
 
 /// Rests a key for all workers. Of those that learn the same at once, the one whose write succeeds logs and

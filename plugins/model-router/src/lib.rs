@@ -92,7 +92,8 @@ impl Filter for ModelRouter {
             Some(Shape::Form(boundary)) => request::scan_form(body, boundary),
             None => return Next::Pass,
         };
-        let routed = facts.and_then(|facts| route::send(host, &self.config, &self.headers, &facts));
+        let headers = std::mem::take(&mut self.headers);
+        let routed = facts.and_then(|facts| route::send(host, &self.config, headers, &facts));
         match routed {
             Ok(()) => Next::Pass,
             Err(refusal) => refusal.reply(host),
@@ -107,7 +108,7 @@ impl ModelRouter {
             return Next::Pass;
         }
         let facts = RequestFacts { model, input_tokens, ..RequestFacts::default() };
-        if let Err(refusal) = route::send(host, &self.config, &self.headers, &facts) {
+        if let Err(refusal) = route::send(host, &self.config, self.headers.clone(), &facts) {
             return refusal.reply(host);
         }
         route::stay(host);

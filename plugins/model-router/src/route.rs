@@ -1,5 +1,7 @@
 //! Sends a request on its way: facts for the other filters, headers for Envoy's router.
 
+use std::borrow::Cow;
+
 use sluice_core::context;
 use sluice_core::filter::{Headers, Host, Side};
 use sluice_core::when::Caller;
@@ -45,21 +47,22 @@ pub(crate) fn strip_internal(host: &mut dyn Host, headers: &Headers) {
 pub(crate) fn send(
     host: &mut dyn Host,
     config: &Config,
-    headers: &Headers,
+    headers: Headers,
     facts: &RequestFacts,
 ) -> Result<(), Refusal> {
-    let model = facts.model.clone().or_else(|| head::path_model(headers));
+    let model = facts.model.clone().or_else(|| head::path_model(&headers));
     let model = model.ok_or_else(Refusal::missing_model)?;
     if model.len() > MAX_MODEL_BYTES {
         return Err(Refusal::model_not_found(&model));
     }
     publish(host, &model, facts);
-    let asker = Asker::of(host, headers);
+    let asker = Asker::of(host, &headers);
     let decision = asker.with(|caller| decide(config, &model, facts, caller, &asker.request_id));
     let decision = decision.ok_or_else(|| Refusal::model_not_found(&model))?;
     if !Allowed::of(host).has(&model) {
         return Err(Refusal::model_not_allowed(&model));
     }
+    drop(headers); // they change, and nobody is to pay for the old ones
     apply(host, &model, &decision);
     if facts.stream {
         host.set_header(Side::Request, STREAM_HEADER, "true");
@@ -108,17 +111,17 @@ fn apply(host: &mut dyn Host, model: &str, decision: &Decision<'_>) {
 pub(crate) struct Asker<'a> {
     consumer: Option<String>,
     tier: Option<String>,
-    request_id: String,
+    request_id: Cow<'a, str>,
     headers: &'a Headers,
 }
 
 impl<'a> Asker<'a> {
     pub(crate) fn of(host: &dyn Host, headers: &'a Headers) -> Self {
-        let request_id = headers.text("x-request-id").filter(|id| !id.is_empty()).map(str::to_owned);
+        let request_id = headers.text("x-request-id").filter(|id| !id.is_empty()).map(Cow::Borrowed);
         Self {
             consumer: context::CONSUMER.get(host),
             tier: context::TIER.get(host),
-            request_id: request_id.unwrap_or_else(|| host.now_ns().to_string()),
+            request_id: request_id.unwrap_or_else(|| host.now_ns().to_string().into()),
             headers,
         }
     }

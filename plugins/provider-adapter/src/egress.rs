@@ -3,28 +3,22 @@
 use sluice_core::filter::Headers;
 use sluice_core::openai::error::ERROR_HEADER;
 
-/// Request headers that a provider may see. All others stop here: cookies, the client's credentials and address,
+/// Whether a provider may see this request header. All others stop here: cookies, the client's credentials and address,
 /// and what proxies in front of us added are no business of a third party. The client's `openai-organization`
 /// and `openai-project` are not passed either, for the key they would go with is the operator's.
-const EGRESS: &[&str] = &[
-    // how the message is framed and what it is
-    "content-type",
-    "content-length",
-    "content-encoding",
-    "transfer-encoding",
-    "accept",
-    "user-agent",
-    // finding the request again in the provider's logs, and in traces
-    "x-request-id",
-    "traceparent",
-    "tracestate",
-    // a repeated request is answered once (Stripe's convention, followed by OpenAI and Anthropic)
-    "idempotency-key",
-    // what the request's fields mean
-    "openai-beta",
-    "anthropic-version",
-    "anthropic-beta",
-];
+fn is_for_providers(name: &str) -> bool {
+    matches!(
+        name,
+        // how the message is framed and what it is
+        "content-type" | "content-length" | "content-encoding" | "transfer-encoding" | "accept" | "user-agent"
+        // finding the request again in the provider's logs, and in traces
+        | "x-request-id" | "traceparent" | "tracestate"
+        // a repeated request is answered once (Stripe's convention, followed by OpenAI and Anthropic)
+        | "idempotency-key"
+        // what the request's fields mean
+        | "openai-beta" | "anthropic-version" | "anthropic-beta"
+    )
+}
 
 /// Headers of the official SDKs that name language, version and retry count, for the provider's support.
 const EGRESS_PREFIX: &str = "x-stainless-";
@@ -58,7 +52,7 @@ pub(crate) fn unwanted<'a>(headers: &'a Headers, pass: &[String], has_key: bool)
     let passes = |name: &str| match name {
         "authorization" => has_key,
         _ if name.starts_with(':') || name.starts_with(EGRESS_PREFIX) => true,
-        _ => EGRESS.contains(&name) || pass.iter().any(|passed| passed == name),
+        _ => is_for_providers(name) || pass.iter().any(|passed| passed == name),
     };
     headers.iter().map(|(name, _)| name).filter(|name| !passes(name)).collect()
 }
@@ -78,7 +72,7 @@ pub(crate) fn withheld(headers: &Headers) -> Vec<&str> {
 /// The query stays.
 pub(crate) fn path(base: &str, client: &str) -> String {
     let rest = after_deployment(client).or_else(|| after_segment(client, "/v1")).unwrap_or(client);
-    format!("{base}{rest}")
+    [base, rest].concat()
 }
 
 /// The model in a path of Azure's kind, as it stands there.

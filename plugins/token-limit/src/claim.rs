@@ -1,7 +1,5 @@
 //! What a request asks of each limit that applies to it, and what it comes to in the end.
 
-use std::fmt::Write as _;
-
 use serde_json::Value;
 use sluice_core::content::Shape;
 use sluice_core::context;
@@ -43,7 +41,7 @@ pub(crate) fn of(host: &dyn Host, config: &Config, subject: &Subject) -> Vec<Cla
     let tag = tag(config, subject);
     let claim = |(index, limit): (usize, &Limit)| Claim {
         limit: index,
-        key: store::key(&tag, &ledger_name(limit), &subject.values(&limit.by)),
+        key: store::key(&tag, &limit.ledger, &subject.values(&limit.by)),
         amount: needed(limit, &usage, price.as_ref()).min(limit.amount),
     };
     limits.into_iter().map(claim).collect()
@@ -58,16 +56,6 @@ fn needed(limit: &Limit, usage: &Usage, price: Option<&Price>) -> u64 {
 
 fn tag(config: &Config, subject: &Subject) -> String {
     if config.common.is_empty() { SHARED.to_owned() } else { subject.values(&config.common).join("|") }
-}
-
-/// A limit that counts something else, over another window or by something else, starts anew; one whose amount changes
-/// does not.
-fn ledger_name(limit: &Limit) -> String {
-    let mut name = format!("{}-{}-{}", limit.name, limit.measure.name(), limit.per_ms);
-    for dimension in &limit.by {
-        let _ = write!(name, "-{dimension}"); // a String never fails
-    }
-    name
 }
 
 fn needs_price(limits: &[(usize, &Limit)]) -> bool {

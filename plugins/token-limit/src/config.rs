@@ -133,6 +133,8 @@ pub struct Config {
 pub struct Limit {
     /// Its name.
     pub name: String,
+    /// What its ledgers are called: by whatever makes them other ledgers.
+    pub(crate) ledger: String,
     /// What gets a bucket of its own, in a fixed order.
     pub by: Vec<Dimension>,
     /// Globs on the model as asked, with or without the prefix that its rule takes off; `None`: every model.
@@ -238,17 +240,26 @@ fn check_limit(raw: RawLimit) -> Result<Limit, String> {
         [] => None,
         globs => Some(GlobSet::parse(globs).map_err(|(index, error)| format!("models[{index}]: {error}"))?),
     };
+    let (by, per_ms) = (check_by(&raw.by)?, check_window(measure, raw.per_ms)?);
     Ok(Limit {
-        by: check_by(&raw.by)?,
+        ledger: ledger_name(&raw.name, measure, per_ms, &by),
+        by,
         models,
         when: When::try_from(raw.when).map_err(|error| format!("when.{error}"))?,
-        per_ms: check_window(measure, raw.per_ms)?,
+        per_ms,
         measure,
         amount,
         name: raw.name,
         terminal: raw.terminal,
         message: raw.message,
     })
+}
+
+/// A limit that counts something else, over another window or by something else, starts anew; one whose amount changes
+/// does not.
+fn ledger_name(name: &str, measure: Measure, per_ms: u64, by: &[Dimension]) -> String {
+    let by: String = by.iter().map(|dimension| format!("-{dimension}")).collect();
+    format!("{name}-{}-{per_ms}{by}", measure.name())
 }
 
 /// Names stand in metrics, logs and keys of Redis.

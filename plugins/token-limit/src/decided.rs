@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use sluice_core::context;
+use sluice_core::digits::Digits;
 use sluice_core::filter::Host;
 use sluice_core::metric::{Label, series};
 
@@ -29,13 +30,15 @@ pub(crate) fn publish_fill<'a>(
 ) {
     let fills = standings.map(|(limit, standing)| (percent(standing), &limit.name));
     if let Some((percent, name)) = fills.min_by_key(|(percent, _)| Reverse(*percent)) {
-        context::LIMIT_FILL.set(host, &format!("{percent}:{name}"));
+        context::LIMIT_FILL.set(host, &[Digits::of(percent).as_str(), ":", name].concat());
     }
 }
 
 /// How much of a limit is in use, in whole percent; debt may lift it above 100.
-fn percent(standing: &Standing) -> u128 {
-    u128::from(standing.level).saturating_mul(100).checked_div(standing.limit.into()).unwrap_or(100)
+fn percent(standing: &Standing) -> u64 {
+    let hundredfold = u128::from(standing.level).saturating_mul(100);
+    let percent = hundredfold.checked_div(standing.limit.into()).unwrap_or(100);
+    u64::try_from(percent).unwrap_or(u64::MAX)
 }
 
 /// Counts by how much the bucket of a limit was lifted above it.

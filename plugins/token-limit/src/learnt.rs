@@ -4,6 +4,7 @@
 //! Process-wide, so that every worker learns from all, in a fixed number of shared values: models that share one share
 //! an estimate, which costs nothing but a little accuracy.
 
+use sluice_core::digits::Digits;
 use sluice_core::filter::{Host, Shared};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -57,7 +58,7 @@ impl Lengths {
 }
 
 fn key(model: &str) -> String {
-    format!("token-limit/output/{}", xxh3_64(model.as_bytes()) % SLOTS)
+    ["token-limit/output/", Digits::of(xxh3_64(model.as_bytes()) % SLOTS).as_str()].concat()
 }
 
 /// Output tokens to expect of `model`.

@@ -1,5 +1,6 @@
 //! What a client is told of its limits: headers on every answer, and the error of a refusal.
 
+use sluice_core::digits::Digits;
 use sluice_core::openai::error::{Code, LocalReply};
 
 use crate::config::Limit;
@@ -154,15 +155,17 @@ fn message(limit: &Limit, standing: &Standing, asked: u64) -> String {
 #[must_use]
 pub fn clock(ms: u64) -> String {
     if ms < 1_000 {
-        return format!("{ms}ms");
+        return [Digits::of(ms).as_str(), "ms"].concat();
     }
     let seconds = ms.div_ceil(1_000);
-    let (hours, minutes, rest) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{rest}s"),
-        (0, _) => format!("{minutes}m{rest}s"),
-        _ => format!("{hours}h{minutes}m{rest}s"),
+    let parts = [(seconds / 3_600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
+    let first = parts.iter().position(|(count, _)| *count > 0).unwrap_or(0);
+    let mut clock = String::with_capacity(16);
+    for (count, unit) in parts.iter().skip(first) {
+        clock.push_str(Digits::of(*count).as_str());
+        clock.push_str(unit);
     }
+    clock
 }
 
 /// A duration as gateway.yaml writes it: `12s`, `1m`, `1h30m`, `30d`; rounded up to a second.

@@ -9,13 +9,19 @@ use std::net::{IpAddr, SocketAddr};
 use crate::digits::Digits;
 use crate::filter::Host;
 
-/// The name of a fact.
+/// A fact: its name, and its place in [`ALL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fact(pub &'static str);
+pub struct Fact(pub &'static str, usize);
 
 macro_rules! facts {
     ($($(#[$doc:meta])* $name:ident = $key:literal;)*) => {
-        $($(#[$doc])* pub const $name: Fact = Fact($key);)*
+        #[allow(clippy::upper_case_acronyms, non_camel_case_types, reason = "variants count the facts")]
+        enum Place { $($name),* }
+        $(
+            $(#[$doc])*
+            #[expect(clippy::as_conversions, reason = "a variant is its place")]
+            pub const $name: Fact = Fact($key, Place::$name as usize);
+        )*
         /// Every fact, for tests and documentation.
         pub const ALL: &[Fact] = &[$($name),*];
     };
@@ -145,9 +151,21 @@ pub fn client_address(host: &dyn Host) -> Option<IpAddr> {
 }
 
 impl Fact {
+    /// The fact of this name, if it is one of [`ALL`].
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        ALL.iter().find(|fact| fact.0 == name).copied()
+    }
+
+    /// Its place in [`ALL`].
+    #[must_use]
+    pub const fn place(self) -> usize {
+        self.1
+    }
+
     /// Publishes the fact.
     pub fn set(self, host: &mut dyn Host, value: &str) {
-        host.set_fact(self.0, value.as_bytes());
+        host.publish(self, value.as_bytes());
     }
 
     /// Publishes a number.
@@ -159,7 +177,7 @@ impl Fact {
     #[must_use]
     pub fn read<T>(self, host: &dyn Host, read: impl FnOnce(&str) -> T) -> Option<T> {
         let (mut read, mut made) = (Some(read), None);
-        host.read_fact(self.0, &mut |value| {
+        host.read_fact(self, &mut |value| {
             let text = std::str::from_utf8(value).ok().filter(|text| !text.is_empty());
             made = text.and_then(|text| Some(read.take()?(text)));
         });
@@ -188,5 +206,18 @@ impl Fact {
     #[must_use]
     pub fn number(self, host: &dyn Host) -> Option<u64> {
         self.read(host, |text| text.parse().ok())?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fact_stands_at_its_place_under_its_name() {
+        for (place, fact) in ALL.iter().enumerate() {
+            assert_eq!((fact.place(), Fact::named(fact.0)), (place, Some(*fact)));
+        }
+        assert_eq!(Fact::named("ai.nothing"), None);
     }
 }

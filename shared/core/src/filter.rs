@@ -6,6 +6,7 @@ use std::rc::Rc;
 use serde::de::DeserializeOwned;
 
 use crate::config::Env;
+use crate::context::Fact;
 pub use crate::headers::Headers;
 use crate::metric::Family;
 use crate::openai::error::LocalReply;
@@ -145,13 +146,17 @@ pub trait Host {
     /// A fact of this request; see [`crate::context`].
     fn fact(&self, name: &str) -> Option<Vec<u8>>;
     /// Shows a fact of this request to `read`, if it was published: as [`Self::fact`], without a copy.
-    fn read_fact(&self, name: &str, read: &mut dyn FnMut(&[u8])) {
-        if let Some(value) = self.fact(name) {
+    fn read_fact(&self, fact: Fact, read: &mut dyn FnMut(&[u8])) {
+        if let Some(value) = self.fact(fact.0) {
             read(&value);
         }
     }
     /// Publishes a fact of this request.
     fn set_fact(&mut self, name: &str, value: &[u8]);
+    /// As [`Self::set_fact`], of a fact that is known by its place.
+    fn publish(&mut self, fact: Fact, value: &[u8]) {
+        self.set_fact(fact.0, value);
+    }
     /// Nanoseconds since the Unix epoch.
     fn now_ns(&self) -> u64;
     /// Milliseconds since the last part of `side` came by; for a side that the filter watches or whose end it

@@ -75,6 +75,12 @@ impl Headers {
         fields.iter().map(pair).map(|(name, value)| (name.unwrap_or_default(), value.unwrap_or_default()))
     }
 
+    /// Whether somebody else has a copy: a change then costs one of all headers.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        Rc::strong_count(&self.0) > 1
+    }
+
     /// Sets `name` to `value` in place of every value it has.
     pub fn set(&mut self, name: &str, value: &[u8]) {
         self.remove(name);

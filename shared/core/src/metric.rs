@@ -147,6 +147,11 @@ pub fn add(series: &mut String, label: Label, value: &str) {
     series.push(';');
     series.push_str(label.name());
     series.push('=');
+    // Without a way out at the first of them, many bytes are compared at once.
+    let is_odd = |byte: u8| !(0x20..0x7f).contains(&byte) || byte == b';';
+    if !value.bytes().fold(false, |odd, byte| odd | is_odd(byte)) {
+        return series.push_str(value);
+    }
     series.extend(value.chars().map(|char| if char == ';' || char.is_control() { '_' } else { char }));
 }
 

@@ -1,7 +1,10 @@
 //! What tokens cost: an ordered table of globs, and what a request comes to by it.
 
+use std::cell::LazyCell;
+
 use serde::{Deserialize, Serialize};
 
+use crate::digits::Digits;
 use crate::glob::Glob;
 
 /// Nano-dollars in a dollar.
@@ -133,7 +136,7 @@ impl Prices {
     /// The price of `model` at `provider`.
     #[must_use]
     pub fn find(&self, provider: &str, model: &str) -> Option<&Price> {
-        let qualified = format!("{provider}/{model}");
+        let qualified = LazyCell::new(|| [provider, "/", model].concat());
         let found = self.0.iter().find(|(glob, _)| glob.matches(model) || glob.matches(&qualified));
         found.map(|(_, price)| price)
     }
@@ -174,12 +177,15 @@ fn check(raw: RawPrice) -> Result<(Glob, Price), String> {
 pub fn decimal(amount: u64, scale: u64) -> String {
     let whole = amount.checked_div(scale).unwrap_or(amount);
     let rest = amount.checked_rem(scale).unwrap_or(0);
-    if rest == 0 {
-        return whole.to_string();
+    let mut decimal = String::with_capacity(24);
+    decimal.push_str(Digits::of(whole).as_str());
+    if rest > 0 {
+        // With the scale on top, the rest has all its digits behind the first.
+        let rest = Digits::of(scale.saturating_add(rest));
+        decimal.push('.');
+        decimal.push_str(rest.as_str().get(1..).unwrap_or_default().trim_end_matches('0'));
     }
-    let digits = scale.ilog10().try_into().unwrap_or(0);
-    let rest = format!("{rest:0digits$}");
-    format!("{whole}.{}", rest.trim_end_matches('0'))
+    decimal
 }
 
 /// A decimal number in whole units of 1 over `scale`; `None` when it is negative, no number or too large to stay exact.

@@ -53,6 +53,9 @@ impl Detached {
 
     /// Takes over what a callback asked of `host`; `setting` is that of `route`.
     pub(crate) fn settle(&self, host: &mut Envoy<'_>, setting: &Rc<dyn Setting>, route: &str) {
+        if host.hastened.is_empty() && host.detached.is_empty() && host.wake_detached.is_none() {
+            return;
+        }
         host.hastened.iter().for_each(|stream| self.waiting.hasten(*stream));
         let callouts = host.detached.drain(..).map(|(letter, note)| Errand::Callout(letter, note));
         let mut errands: Vec<Errand> = callouts.collect();

@@ -3,12 +3,14 @@
 use std::cell::RefCell;
 
 use hashbrown::HashTable;
+use sluice_core::context::Fact;
 use sluice_core::filter::{
     Callout, CalloutError, CalloutId, Conflict, Headers, Host, Level, Note, Shared, Side, StreamId,
 };
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::abi::{self, MetricType};
+use crate::facts::Name;
 use crate::flow::Window;
 use crate::platform::errands::Letter;
 use crate::shared;
@@ -138,23 +140,31 @@ impl Host for Envoy<'_> {
     fn attribute(&self, path: &[&str]) -> Option<Vec<u8>> {
         match self.stage {
             Some(stage) => stage.attribute(path),
-            None => abi::property(path.join("\0").as_bytes()),
+            None => abi::attribute(path),
         }
     }
 
     fn fact(&self, name: &str) -> Option<Vec<u8>> {
-        self.stage?.facts.get(name)
+        let mut found = None;
+        self.stage?.facts.read(Name::of(name), &mut |value| found = Some(value.to_vec()));
+        found
     }
 
-    fn read_fact(&self, name: &str, read: &mut dyn FnMut(&[u8])) {
+    fn read_fact(&self, fact: Fact, read: &mut dyn FnMut(&[u8])) {
         if let Some(stage) = self.stage {
-            stage.facts.read(name, read);
+            stage.facts.read(Name::Known(fact), read);
         }
     }
 
     fn set_fact(&mut self, name: &str, value: &[u8]) {
         if let Some(stage) = self.stage {
-            stage.facts.set(name, value);
+            stage.facts.set(Name::of(name), value);
+        }
+    }
+
+    fn publish(&mut self, fact: Fact, value: &[u8]) {
+        if let Some(stage) = self.stage {
+            stage.facts.set(Name::Known(fact), value);
         }
     }
 

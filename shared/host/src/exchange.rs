@@ -10,6 +10,7 @@ use crate::abi;
 use crate::detached::Detached;
 use crate::dispatch::Action;
 use crate::envoy::{self, Envoy};
+use crate::facts::Name;
 use crate::flow::Window;
 use crate::kind::{Answer, Live, Setting, Settings};
 use crate::progress::{Mode, Progress, with_wait};
@@ -76,7 +77,7 @@ impl Exchange {
         if !self.settings.has_overrides() {
             return self.settings.get("");
         }
-        let route = abi::property(b"xds\0route_name").unwrap_or_default();
+        let route = abi::attribute(&["xds", "route_name"]).unwrap_or_default();
         self.route = String::from_utf8_lossy(&route).into_owned();
         self.settings.get(&self.route)
     }
@@ -208,8 +209,9 @@ impl Exchange {
     /// Publishes how long the request has waited, when its wait ends.
     fn time_wait(&mut self, stage: &Stage, next: &Next) {
         if let Some(ms @ 1..) = self.request.time_wait(next, || stage.now_ns()) {
-            let list = stage.facts.get(context::WAITS.0).unwrap_or_default();
-            stage.facts.set(context::WAITS.0, &with_wait(list, self.name, ms));
+            let (waits, mut list) = (Name::Known(context::WAITS), Vec::new());
+            stage.facts.read(waits, &mut |value| list = value.to_vec());
+            stage.facts.set(waits, &with_wait(list, self.name, ms));
         }
     }
 

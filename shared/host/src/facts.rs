@@ -5,17 +5,15 @@
 //! a name that stands in filter state. In another VM they are not found; what is published stands in filter state, too.
 
 use std::cell::{Cell, RefCell};
-use std::ops::Range;
 use std::rc::{Rc, Weak};
 
-use hashbrown::HashTable;
-use xxhash_rust::xxh3::xxh3_64;
+use sluice_core::context::{self, Fact};
 
 use crate::by_number::ByNumber;
 use crate::{abi, platform};
 
-/// The property that names an exchange's facts, for the other stage.
-const NAME: &[u8] = b"ai.facts";
+/// The fact that names an exchange's facts, for the other stage.
+const NAME: &str = "ai.facts";
 
 thread_local! {
     static EXCHANGES: RefCell<ByNumber<Weak<Facts>>> = RefCell::default();
@@ -38,21 +36,45 @@ pub(crate) struct Facts {
     table: RefCell<Table>,
 }
 
-/// Names and values in one piece of memory.
-struct Table {
-    bytes: Vec<u8>,
-    facts: HashTable<Entry>,
+/// What a fact is called.
+#[derive(Clone, Copy)]
+pub(crate) enum Name<'a> {
+    /// One of the registry.
+    Known(Fact),
+    /// Any other.
+    Other(&'a str),
 }
 
-/// Room for the facts of a usual exchange: how many, and bytes of their names and values.
-const USUAL: (usize, usize) = (28, 768);
+/// The values, those of known facts in one piece of memory.
+struct Table {
+    bytes: Vec<u8>,
+    known: [Option<Place>; context::ALL.len()],
+    others: Vec<(String, Vec<u8>)>,
+}
 
-/// Where a fact lies.
-struct Entry {
-    name: Range<usize>,
-    value: Range<usize>,
+/// Where a value lies.
+#[derive(Clone, Copy)]
+struct Place {
+    start: usize,
+    end: usize,
     /// End of the room for the value: one that is set again and again, as the tokens of a stream are, moves only to grow.
     room: usize,
+}
+
+/// Room for the values of a usual exchange, in bytes.
+const USUAL: usize = 512;
+
+impl<'a> Name<'a> {
+    pub(crate) fn of(name: &'a str) -> Self {
+        Fact::named(name).map_or(Self::Other(name), Self::Known)
+    }
+
+    fn text(self) -> &'a str {
+        match self {
+            Self::Known(fact) => fact.0,
+            Self::Other(name) => name,
+        }
+    }
 }
 
 impl Store {
@@ -65,29 +87,22 @@ impl Store {
         }
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<Vec<u8>> {
-        match self {
-            Self::FilterState => abi::property(name.as_bytes()),
-            Self::Memory(facts) => facts.table.borrow().get(name).map(<[u8]>::to_vec),
-        }
-    }
-
     /// Shows the fact to `read`, which sets none.
-    pub(crate) fn read(&self, name: &str, read: &mut dyn FnMut(&[u8])) {
+    pub(crate) fn read(&self, name: Name<'_>, read: &mut dyn FnMut(&[u8])) {
         match self {
-            Self::FilterState => abi::property(name.as_bytes()).iter().for_each(|value| read(value)),
+            Self::FilterState => abi::fact(name.text()).iter().for_each(|value| read(value)),
             Self::Memory(facts) => facts.table.borrow().get(name).into_iter().for_each(read),
         }
     }
 
-    pub(crate) fn set(&self, name: &str, value: &[u8]) {
+    pub(crate) fn set(&self, name: Name<'_>, value: &[u8]) {
         if let Self::Memory(facts) = self {
             facts.table.borrow_mut().set(name, value);
-            if !facts.publish.iter().any(|published| published == name) {
+            if !facts.publish.iter().any(|published| published == name.text()) {
                 return;
             }
         }
-        abi::set_property(name.as_bytes(), value);
+        abi::set_fact(name.text(), value);
     }
 }
 
@@ -100,7 +115,7 @@ fn join() -> Option<Rc<Facts>> {
 
 /// The facts that filter state names, if they are in this VM.
 fn find() -> Option<Rc<Facts>> {
-    let name = abi::property(NAME)?;
+    let name = abi::fact(NAME)?;
     let (context, vm) = name.split_first_chunk()?;
     let known =
         EXCHANGES.with_borrow(|known| known.get(&u32::from_le_bytes(*context)).and_then(Weak::upgrade));
@@ -114,7 +129,7 @@ impl Facts {
         }
         let facts = Rc::new(Self { context, publish: Rc::clone(publish), table: RefCell::default() });
         EXCHANGES.with_borrow_mut(|exchanges| exchanges.insert(context, Rc::downgrade(&facts)));
-        abi::set_property(NAME, &[&context.to_le_bytes()[..], &VM.get().to_le_bytes()].concat());
+        abi::set_fact(NAME, &[&context.to_le_bytes()[..], &VM.get().to_le_bytes()].concat());
         facts
     }
 }
@@ -127,55 +142,50 @@ impl Drop for Facts {
 
 impl Default for Table {
     fn default() -> Self {
-        let (facts, bytes) = USUAL;
-        Self { bytes: Vec::with_capacity(bytes), facts: HashTable::with_capacity(facts) }
+        let known = [None; context::ALL.len()];
+        Self { bytes: Vec::with_capacity(USUAL), known, others: Vec::new() }
     }
 }
 
 impl Table {
-    fn get(&self, name: &str) -> Option<&[u8]> {
-        let Self { bytes, facts } = self;
-        let entry = facts.find(xxh3_64(name.as_bytes()), |entry| entry.is(bytes, name))?;
-        bytes.get(entry.value.clone())
-    }
-
-    fn set(&mut self, name: &str, value: &[u8]) {
-        let Self { bytes, facts } = self;
-        let digest = xxh3_64(name.as_bytes());
-        if let Some(entry) = facts.find_mut(digest, |entry| entry.is(bytes, name)) {
-            return entry.overwrite(bytes, value);
+    fn get(&self, name: Name<'_>) -> Option<&[u8]> {
+        match name {
+            Name::Known(fact) => {
+                let Place { start, end, .. } = (*self.known.get(fact.place())?)?;
+                self.bytes.get(start..end)
+            }
+            Name::Other(name) => {
+                self.others.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
+            }
         }
-        let (name, value) = (keep(bytes, name.as_bytes()), keep(bytes, value));
-        let entry = Entry { name, room: value.end, value };
-        let digest_of = |entry: &Entry| xxh3_64(bytes.get(entry.name.clone()).unwrap_or_default());
-        facts.insert_unique(digest, entry, digest_of);
-    }
-}
-
-impl Entry {
-    fn is(&self, bytes: &[u8], name: &str) -> bool {
-        bytes.get(self.name.clone()) == Some(name.as_bytes())
     }
 
-    /// Puts `value` where the old one stands, if there is room, and else behind all others.
-    fn overwrite(&mut self, bytes: &mut Vec<u8>, value: &[u8]) {
-        let end = self.value.start.saturating_add(value.len());
-        if let Some(place) = bytes.get_mut(self.value.start..end.min(self.room))
-            && place.len() == value.len()
-        {
-            place.copy_from_slice(value);
-            self.value.end = end;
-        } else {
-            self.value = keep(bytes, value);
-            self.room = self.value.end;
+    fn set(&mut self, name: Name<'_>, value: &[u8]) {
+        match name {
+            Name::Known(fact) => {
+                let Some(place) = self.known.get_mut(fact.place()) else { return };
+                *place = Some(put(&mut self.bytes, *place, value));
+            }
+            Name::Other(name) => match self.others.iter_mut().find(|(known, _)| known == name) {
+                Some((_, known)) => value.clone_into(known),
+                None => self.others.push((name.to_owned(), value.to_vec())),
+            },
         }
     }
 }
 
-fn keep(bytes: &mut Vec<u8>, part: &[u8]) -> Range<usize> {
+/// Puts `value` where the old one stands, if there is room, and else behind all others.
+fn put(bytes: &mut Vec<u8>, old: Option<Place>, value: &[u8]) -> Place {
+    if let Some(Place { start, room, .. }) = old
+        && let Some(end) = start.checked_add(value.len()).filter(|end| *end <= room)
+        && let Some(place) = bytes.get_mut(start..end)
+    {
+        place.copy_from_slice(value);
+        return Place { start, end, room };
+    }
     let start = bytes.len();
-    bytes.extend_from_slice(part);
-    start..bytes.len()
+    bytes.extend_from_slice(value);
+    Place { start, end: bytes.len(), room: bytes.len() }
 }
 
 #[cfg(test)]
@@ -185,23 +195,26 @@ mod tests {
     #[test]
     fn a_fact_has_the_last_value_it_was_given() {
         let mut table = Table::default();
-        assert_eq!(table.get("ai.model"), None);
-        for (name, value) in [("ai.model", "a"), ("ai.tier", ""), ("ai.model", "bcd"), ("ai.mode", "e")] {
-            table.set(name, value.as_bytes());
-            assert_eq!(table.get(name), Some(value.as_bytes()));
+        assert_eq!(table.get(Name::of("ai.model")), None);
+        for (name, value) in
+            [("ai.model", "a"), ("ai.tier", ""), ("ai.model", "bcd"), ("my.own", "e"), ("my.own", "fg")]
+        {
+            table.set(Name::of(name), value.as_bytes());
+            assert_eq!(table.get(Name::of(name)), Some(value.as_bytes()));
         }
-        assert_eq!(table.get("ai.model"), Some(&b"bcd"[..]));
-        assert_eq!(table.get("ai.tier"), Some(&b""[..]));
+        assert_eq!(table.get(Name::Known(context::MODEL)), Some(&b"bcd"[..]));
+        assert_eq!(table.get(Name::Known(context::TIER)), Some(&b""[..]));
+        assert_eq!(table.get(Name::of("my")), None);
     }
 
     #[test]
     fn a_fact_that_changes_for_ever_takes_bounded_room() {
         let mut table = Table::default();
         for tokens in 0..100_000_u32 {
-            table.set("ai.usage.output", tokens.to_string().as_bytes());
-            table.set("ai.tier", if tokens % 2 == 0 { b"a" } else { b"abc" });
+            table.set(Name::Known(context::OUTPUT_TOKENS), tokens.to_string().as_bytes());
+            table.set(Name::Known(context::TIER), if tokens % 2 == 0 { b"a" } else { b"abc" });
         }
-        assert_eq!(table.get("ai.usage.output"), Some(&b"99999"[..]));
+        assert_eq!(table.get(Name::of("ai.usage.output")), Some(&b"99999"[..]));
         assert!(table.bytes.len() < 64, "{}", table.bytes.len());
     }
 }

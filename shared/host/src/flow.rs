@@ -76,7 +76,9 @@ impl Flow {
 
     /// Headers have come.
     pub(crate) fn on_headers(&mut self, line: &mut impl Line, end: bool) -> Action {
-        *self = Self { bare: end, ..Self::new(self.places.len()) };
+        let mut places = std::mem::take(&mut self.places);
+        places.fill(Place::default());
+        *self = Self { places, bare: end, ..Self::default() };
         self.pass_headers(line);
         self.action()
     }

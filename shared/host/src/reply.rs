@@ -6,6 +6,7 @@ use sluice_core::openai::Operation;
 use sluice_core::openai::error::{Code, ERROR_HEADER, LocalReply};
 
 use crate::abi;
+use crate::facts::Name;
 use crate::stage::Stage;
 
 /// Length of the request body as the client announces it.
@@ -29,7 +30,7 @@ pub(crate) fn send(stage: &Stage, reply: LocalReply) {
         reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let error = headers.iter().find(|(name, _)| *name == ERROR_HEADER).map(|(_, code)| *code);
     if let Some(code) = error {
-        stage.facts.set(context::ERROR.0, code.as_bytes());
+        stage.facts.set(Name::Known(context::ERROR), code.as_bytes());
     }
     abi::send_reply(reply.status, &headers, reply.body.as_bytes(), error.unwrap_or("sluice"));
 }

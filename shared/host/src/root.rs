@@ -178,7 +178,7 @@ impl RootContext for Root {
 /// The `root_id` of the plugin being configured: which of a module's filters is meant.
 #[must_use]
 pub fn root_id() -> String {
-    let id = abi::property(b"plugin_root_id").unwrap_or_default();
+    let id = abi::attribute(&["plugin_root_id"]).unwrap_or_default();
     String::from_utf8_lossy(&id).into_owned()
 }
 

@@ -130,16 +130,27 @@ impl Stage {
 
     pub(crate) fn set_header(&self, side: Side, name: &str, value: &str) {
         abi::set_header(header_map(side), name, value);
-        if let Some(headers) = &mut *self.seen(side).headers.borrow_mut() {
-            headers.set(name, value.as_bytes());
-        }
+        self.keep_up(side, |headers| headers.set(name, value.as_bytes()));
     }
 
     /// Of a header that is known to be absent, the host is not asked.
     pub(crate) fn remove_header(&self, side: Side, name: &str) {
-        let known = &mut *self.seen(side).headers.borrow_mut();
-        if known.as_mut().is_none_or(|headers| headers.remove(name)) {
-            abi::remove_header(header_map(side), name);
+        let is_absent = |known: &Headers| !known.has(name);
+        if self.seen(side).headers.borrow().as_ref().is_some_and(is_absent) {
+            return;
+        }
+        abi::remove_header(header_map(side), name);
+        self.keep_up(side, |headers| _ = headers.remove(name));
+    }
+
+    /// Makes a change to the headers that were read, too. Where a filter still looks at them, whoever wants the changed
+    /// ones reads them anew: most often nobody does.
+    fn keep_up(&self, side: Side, change: impl FnOnce(&mut Headers)) {
+        let mut known = self.seen(side).headers.borrow_mut();
+        match &mut *known {
+            Some(headers) if headers.is_shared() => *known = None,
+            Some(headers) => change(headers),
+            None => {}
         }
     }
 
@@ -149,7 +160,7 @@ impl Stage {
         if let Some(endpoint) = self.endpoint.get().filter(|_| is_endpoint) {
             return Some(endpoint.clone());
         }
-        let value = abi::property(path.join("\0").as_bytes())?;
+        let value = abi::attribute(path)?;
         if is_endpoint {
             let _ = self.endpoint.set(value.clone());
         }

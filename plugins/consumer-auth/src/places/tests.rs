@@ -101,7 +101,8 @@ fn a_path_that_is_not_utf8_keeps_its_meaning() {
     let mut host = FakeHost::default();
     host.request.push((":path".to_owned(), b"/\xff?key=a&b=\xfe".to_vec()));
     let headers = host.headers(Side::Request);
-    let found = places().read(&headers);
+    let places = places();
+    let found = places.read(&headers);
     found.strip(&mut host);
     assert_eq!(found.key, Presented::One(b"a".to_vec()));
     assert_eq!(host.request_header(":path").as_deref(), Some("/%FF?b=%FE"));

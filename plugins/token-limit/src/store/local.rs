@@ -9,6 +9,7 @@
 //! 262,144 buckets have used ten slots, 100 MB if they have used all 60. A bucket too many drops the one in its shard
 //! that would be empty soonest, and counts it.
 
+use sluice_core::digits::Digits;
 use sluice_core::filter::{Conflict, Host};
 use sluice_core::window::{Ledger, Window};
 
@@ -133,7 +134,7 @@ struct Opened {
 
 impl Opened {
     fn read(host: &dyn Host, number: u16) -> Self {
-        let name = format!("token-limit/{number}");
+        let name = ["token-limit/", Digits::of(number.into()).as_str()].concat();
         let shared = host.shared(&name);
         Self { number, name, version: shared.version, shard: Shard::decode(&shared.value) }
     }

@@ -67,6 +67,8 @@ pub(super) const MAX_WORD: usize = 128;
 /// A provider's word, made fit for facts and logs: short, without control characters. `None` if it is empty.
 pub(super) fn word(text: &str) -> Option<String> {
     let end = text.floor_char_boundary(MAX_WORD);
-    let text: String = text.get(..end)?.chars().filter(|char| !char.is_control()).collect();
+    let text = text.get(..end)?;
+    let mut text = text.to_owned();
+    text.retain(|char| !char.is_control());
     (!text.is_empty()).then_some(text)
 }

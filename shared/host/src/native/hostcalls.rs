@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sluice_core::filter::{Callout, Headers, Side};
 
-use super::attributes::{Attribute, attribute, endpoint_metadata};
+use super::attributes::{Attribute, attribute as attribute_of, endpoint_metadata};
 use super::bodies;
 use super::config;
 use super::current::{self, Deferred};
@@ -168,30 +168,27 @@ fn change_header(map: MapType, name: &str, value: Option<&[u8]>) {
     }
 }
 
-/// `path` with its parts joined by NUL; a single part is a fact.
-pub(crate) fn property(path: &[u8]) -> Option<Vec<u8>> {
-    if path == b"plugin_root_id" {
+/// An attribute of the exchange at hand; `plugin_root_id` while a configuration is read.
+pub(crate) fn attribute(path: &[&str]) -> Option<Vec<u8>> {
+    if path == ["plugin_root_id"] {
         return config::reading().map(|config| config.name.clone().into_bytes());
     }
     let filter = current::informant()?;
-    if !path.contains(&0) {
-        return fact(filter, path);
+    let Some((namespace, name)) = endpoint_metadata(path) else {
+        return read_attribute(filter, attribute_of(path)?);
+    };
+    let mut value = Bytes::NONE;
+    // SAFETY: Envoy keeps the filter of the callback at hand, and the value is copied at once.
+    unsafe {
+        ffi::envoy_dynamic_module_callback_http_get_metadata_string(
+            filter,
+            ffi::Metadata::Endpoint,
+            Bytes::of(namespace.as_bytes()),
+            Bytes::of(name.as_bytes()),
+            &raw mut value,
+        )
+        .then(|| value.get().to_vec())
     }
-    if let Some((namespace, name)) = endpoint_metadata(path) {
-        let mut value = Bytes::NONE;
-        // SAFETY: Envoy keeps the filter of the callback at hand, and the value is copied at once.
-        return unsafe {
-            ffi::envoy_dynamic_module_callback_http_get_metadata_string(
-                filter,
-                ffi::Metadata::Endpoint,
-                Bytes::of(namespace),
-                Bytes::of(name),
-                &raw mut value,
-            )
-            .then(|| value.get().to_vec())
-        };
-    }
-    read_attribute(filter, attribute(path)?)
 }
 
 fn read_attribute(filter: Handle, attribute: Attribute) -> Option<Vec<u8>> {
@@ -212,31 +209,31 @@ fn read_attribute(filter: Handle, attribute: Attribute) -> Option<Vec<u8>> {
 }
 
 /// Facts stand in filter state under the names that they have for Wasm.
-fn fact_name(name: &[u8]) -> Vec<u8> {
-    [b"wasm.", name].concat()
+fn name_of(fact: &str) -> String {
+    ["wasm.", fact].concat()
 }
 
-fn fact(filter: Handle, name: &[u8]) -> Option<Vec<u8>> {
-    let (name, mut value) = (fact_name(name), Bytes::NONE);
+pub(crate) fn fact(name: &str) -> Option<Vec<u8>> {
+    let (filter, name, mut value) = (current::informant()?, name_of(name), Bytes::NONE);
     // SAFETY: Envoy keeps the filter of the callback at hand, and the value is copied at once.
     unsafe {
         ffi::envoy_dynamic_module_callback_http_get_filter_state_bytes(
             filter,
-            Bytes::of(&name),
+            Bytes::of(name.as_bytes()),
             &raw mut value,
         )
         .then(|| value.get().to_vec())
     }
 }
 
-pub(crate) fn set_property(path: &[u8], value: &[u8]) {
+pub(crate) fn set_fact(name: &str, value: &[u8]) {
     let Some(filter) = current::informant() else { return };
-    let name = fact_name(path);
+    let name = name_of(name);
     // SAFETY: Envoy keeps the filter of the callback at hand and copies name and value.
     unsafe {
         ffi::envoy_dynamic_module_callback_http_set_filter_state_bytes(
             filter,
-            Bytes::of(&name),
+            Bytes::of(name.as_bytes()),
             Bytes::of(value),
         );
     }

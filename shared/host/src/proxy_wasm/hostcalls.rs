@@ -182,17 +182,25 @@ pub(crate) fn remove_header(map: MapType, name: &str) {
     unsafe { proxy_remove_header_map_value(map, name.as_ptr(), name.len()) };
 }
 
+pub(crate) fn attribute(path: &[&str]) -> Option<Vec<u8>> {
+    property(path.join("\0").as_bytes())
+}
+
+pub(crate) fn fact(name: &str) -> Option<Vec<u8>> {
+    property(name.as_bytes())
+}
+
 /// `path` with its parts joined by NUL.
-pub(crate) fn property(path: &[u8]) -> Option<Vec<u8>> {
+fn property(path: &[u8]) -> Option<Vec<u8>> {
     let (mut data, mut size) = (null_mut(), 0);
     // SAFETY: pointer and length describe a live slice; the host writes a pointer and a length.
     let status = unsafe { proxy_get_property(path.as_ptr(), path.len(), &raw mut data, &raw mut size) };
     owned(status, data, size)
 }
 
-pub(crate) fn set_property(path: &[u8], value: &[u8]) {
+pub(crate) fn set_fact(name: &str, value: &[u8]) {
     // SAFETY: pointers and lengths describe live slices.
-    unsafe { proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len()) };
+    unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
 }
 
 pub(crate) fn shared(key: &str) -> Option<(Vec<u8>, u32)> {
