@@ -19,7 +19,6 @@ macro_rules! facts {
         enum Place { $($name),* }
         $(
             $(#[$doc])*
-            #[expect(clippy::as_conversions, reason = "a variant is its place")]
             pub const $name: Fact = Fact($key, Place::$name as usize);
         )*
         /// Every fact, for tests and documentation.
