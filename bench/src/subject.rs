@@ -89,10 +89,10 @@ impl Variant {
         matches!(self.kind, Kind::Gateway(_))
     }
 
-    fn module(&self) -> Result<PathBuf, Failure> {
-        let module =
-            self.dist.as_ref().map_or_else(|| envoy::module("sluice"), |dist| dist.join("sluice.wasm"));
-        std::path::absolute(&module).map_err(Into::into)
+    /// The folder of its modules.
+    fn dist(&self) -> Result<PathBuf, Failure> {
+        let dist = self.dist.clone().unwrap_or_else(envoy::modules);
+        std::path::absolute(dist).map_err(Into::into)
     }
 }
 
@@ -114,7 +114,7 @@ pub struct Subject {
     admin: Port,
     envoy: Option<Child>,
     started: Duration,
-    module: PathBuf,
+    dist: PathBuf,
 }
 
 impl Subject {
@@ -141,24 +141,23 @@ impl Subject {
         let (listen, admin) = (Port::free(), Port::free());
         let folder = TempDir::new()?;
         let places = Placeholders { listen: listen.number(), admin: admin.number(), around };
+        let dist = variant.dist()?;
         let callers = match &variant.kind {
             Kind::Bare => write(&folder, &config::bare(&places))?,
             Kind::Filter(filter) => {
-                let module = variant.module()?;
-                let module = if variant.native { module.with_file_name("libsluice.so") } else { module };
-                write(&folder, &config::with_filter(&places, filter, &module)?)?
+                write(&folder, &config::with_filter(&places, filter, &dist, variant.native)?)?
             }
             Kind::Gateway(file) => {
                 let (mut yaml, callers) = places.fill(&std::fs::read_to_string(file)?)?;
                 if variant.native {
                     yaml.push_str("filters: native\n");
                 }
-                render(&folder, &yaml, &variant.module()?)?;
+                render(&folder, &yaml, &dist)?;
                 callers
             }
         };
-        let (name, module) = (variant.name.clone(), variant.module()?);
-        Ok(Self { name, callers, folder, listen, admin, envoy: None, started: Duration::ZERO, module })
+        let name = variant.name.clone();
+        Ok(Self { name, callers, folder, listen, admin, envoy: None, started: Duration::ZERO, dist })
     }
 
     fn spawn(&mut self, room: Room) -> Result<(), Failure> {
@@ -217,7 +216,7 @@ impl Subject {
         let (even, odd) = ("total_tokens: 1000000000000", "total_tokens: 1000000000001");
         let changed = if yaml.contains(odd) { yaml.replace(odd, even) } else { yaml.replace(even, odd) };
         let before = self.reloads();
-        render(&self.folder, &changed, &self.module)?;
+        render(&self.folder, &changed, &self.dist)?;
         let taken = wait::poll(START, || (self.reloads() > before).then_some(()));
         taken.ok_or_else(|| format!("{}: a change is not taken up", self.name).into())
     }
@@ -269,12 +268,12 @@ fn write(folder: &TempDir, config: &str) -> Result<u32, Failure> {
 }
 
 /// Writes what Envoy needs for this gateway into `folder`.
-fn render(folder: &TempDir, yaml: &str, module: &Path) -> Result<(), Failure> {
+fn render(folder: &TempDir, yaml: &str, dist: &Path) -> Result<(), Failure> {
     let file = folder.path().join("gateway.yaml");
     std::fs::write(&file, yaml)?;
     let mut command = Command::new(gateway::binary());
     command.current_dir(folder.path()).arg("render").arg(&file).arg("-o").arg(folder.path());
-    command.env("SLUICE_DIST", module.parent().ok_or("a module stands in a folder")?);
+    command.env("SLUICE_DIST", dist);
     let output = command.output()?;
     if output.status.success() {
         return Ok(());

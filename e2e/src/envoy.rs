@@ -32,12 +32,17 @@ pub fn binary() -> PathBuf {
     named("ENVOY_BIN").expect("ENVOY_BIN names the Envoy to test with")
 }
 
-/// The module of a plugin, as `scripts/build-wasm` made it: in `SLUICE_DIST`, else in the checkout's `dist`.
+/// The folder of modules: `SLUICE_DIST`, else the checkout's `dist`.
+#[must_use]
+pub fn modules() -> PathBuf {
+    named("SLUICE_DIST").unwrap_or_else(|| checkout().join("dist"))
+}
+
+/// The module of a plugin, as `scripts/build-wasm` made it.
 #[must_use]
 #[track_caller]
 pub fn module(plugin: &str) -> PathBuf {
-    let dist = named("SLUICE_DIST").unwrap_or_else(|| checkout().join("dist"));
-    let path = dist.join(format!("{plugin}.wasm"));
+    let path = modules().join(format!("{plugin}.wasm"));
     assert!(path.is_file(), "{} is missing: run scripts/build-wasm", path.display());
     path
 }

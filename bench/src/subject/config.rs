@@ -104,15 +104,25 @@ pub(super) fn bare(places: &Placeholders) -> String {
     envoy(places, "", "")
 }
 
-/// Envoy with one filter, of `module`: native where that is a shared object.
+/// Envoy with one filter, of the module in `dist`.
 ///
 /// # Errors
-/// Its configuration is missing or no JSON.
-pub(super) fn with_filter(places: &Placeholders, filter: &Filter, module: &Path) -> Result<String, Failure> {
+/// Its configuration is missing or no JSON, or there is no module.
+pub(super) fn with_filter(
+    places: &Placeholders,
+    filter: &Filter,
+    dist: &Path,
+    is_native: bool,
+) -> Result<String, Failure> {
+    let module = &dist.join(if is_native { "libsluice.so" } else { "sluice.wasm" });
+    if !module.is_file() {
+        return Err(
+            format!("{} is missing: see docs/benchmarks.md for how it is built", module.display()).into()
+        );
+    }
     let file = lab::folder().join("filters").join(filter.name).with_extension("json");
     let text = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
     let configuration: Value = serde_json::from_str(&places.ports(&text))?;
-    let is_native = module.extension().is_some_and(|extension| extension == "so");
     let entry = if is_native { native } else { wasm }(filter.name, &configuration.to_string(), module);
     let envoy = match filter.stage {
         Stage::Gateway => envoy(places, &format!("{entry}, "), ""),
@@ -199,7 +209,8 @@ static_resources:
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+
+    use tempfile::TempDir;
 
     use super::{Around, Filter, Placeholders, bare, with_filter};
     use crate::lab;
@@ -238,10 +249,16 @@ mod tests {
 
     #[test]
     fn every_filter_has_a_configuration_to_be_measured_with() {
+        let dist = TempDir::new().unwrap();
+        for module in ["sluice.wasm", "libsluice.so"] {
+            let missing = with_filter(&places(), &Filter::ALL[0], dist.path(), module == "libsluice.so");
+            assert!(missing.unwrap_err().to_string().contains(module));
+            std::fs::write(dist.path().join(module), "").unwrap();
+        }
         for filter in Filter::ALL {
-            let config = with_filter(&places(), &filter, Path::new("/dist/sluice.wasm")).unwrap();
+            let config = with_filter(&places(), &filter, dist.path(), false).unwrap();
             assert!(config.contains(&format!("\"root_id\":\"{}\"", filter.name)), "{config}");
-            let config = with_filter(&places(), &filter, Path::new("/dist/libsluice.so")).unwrap();
+            let config = with_filter(&places(), &filter, dist.path(), true).unwrap();
             assert!(config.contains(&format!("\"filter_name\":\"{}\"", filter.name)), "{config}");
             assert!(config.contains("bootstrap_extensions: ["), "{config}");
         }

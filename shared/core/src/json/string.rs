@@ -21,11 +21,12 @@ pub struct Str<'a> {
 impl<'a> Str<'a> {
     /// Whether it means `text`, however it is escaped. Allocates nothing.
     #[must_use]
+    #[inline]
     pub fn is(&self, text: &str) -> bool {
-        let text = text.as_bytes();
-        if !self.escaped {
-            return self.raw == text;
-        }
+        if self.escaped { self.means(text.as_bytes()) } else { self.raw == text.as_bytes() }
+    }
+
+    fn means(&self, text: &[u8]) -> bool {
         let left = self.pieces().try_fold(text, |left, piece| match piece.ok()? {
             Piece::Plain(bytes, _) => left.strip_prefix(bytes),
             Piece::Escape(char) => left.strip_prefix(char.encode_utf8(&mut [0; 4]).as_bytes()),
@@ -38,6 +39,9 @@ impl<'a> Str<'a> {
     /// Allocates nothing.
     #[must_use]
     pub fn is_like(&self, name: &str) -> bool {
+        if !self.escaped && self.raw.is_ascii() {
+            return self.raw.eq_ignore_ascii_case(name.as_bytes());
+        }
         let mut left = name.chars();
         // what is not UTF-8 becomes a character that no name holds
         let mut same = |text: &str| text.chars().all(|char| left.next() == Some(folded(char)));

@@ -434,6 +434,29 @@ proptest! {
     }
 
     #[test]
+    fn a_string_ends_at_the_first_quote_behind_an_even_number_of_backslashes(
+        runs in prop::collection::vec((0_usize..90, 0_usize..5, any::<bool>()), 0..12),
+    ) {
+        let mut doc = vec![b'"'];
+        for (plain, slashes, quote) in runs {
+            doc.resize(doc.len() + plain, b'a');
+            doc.resize(doc.len() + slashes, b'\\');
+            doc.extend(quote.then_some(b'"'));
+        }
+        let (mut at, mut escaped) = (1, false);
+        let end = loop {
+            match doc.get(at) {
+                None => break None,
+                Some(b'"') => break Some(at + 1),
+                Some(b'\\') => (at, escaped) = (at + 2, true),
+                Some(_) => at += 1,
+            }
+        };
+        let read = Reader::new(&doc).string().map(|string| (string.span.end, string.escaped));
+        prop_assert_eq!(read.ok(), end.map(|end| (end, escaped)));
+    }
+
+    #[test]
     fn removing_any_member_leaves_the_others(
         members in prop::collection::vec(member_text(), 1..5),
         space in prop::collection::vec("[ \n\r\t]{0,2}", 10),
