@@ -7,6 +7,7 @@
 use crate::openai::Operation;
 use crate::sse::{self, Piece};
 
+mod alike;
 mod body;
 mod large;
 mod metered;
@@ -22,6 +23,7 @@ pub use seen::{Seen, StreamEnd};
 pub use strip::Strip;
 pub use usage::{MAX_COUNT, Source, Usage, estimate};
 
+use alike::Alike;
 use scan::{Found, scan};
 use seen::word;
 use usage::Counts;
@@ -40,6 +42,7 @@ pub struct Meter {
     content: bool,
     terminated: bool,
     error: Option<String>,
+    alike: Alike,
 }
 
 impl Meter {
@@ -55,6 +58,7 @@ impl Meter {
             content: false,
             terminated: false,
             error: None,
+            alike: Alike::NONE,
         }
     }
 
@@ -69,11 +73,16 @@ impl Meter {
 
     /// Takes the next raw event, as [`sse::Splitter`] hands it out.
     pub fn event(&mut self, raw: &[u8]) -> Seen {
-        let event = sse::parse(raw);
-        let Some(data) = event.data else {
-            return Seen::Nothing;
-        };
-        self.data(event.name, &data).0
+        match self.alike.text(raw) {
+            Some(text) => self.repeated(text),
+            None => self.event_without_usage(raw).0,
+        }
+    }
+
+    /// Takes the text of an event that is like one that was content.
+    fn repeated(&mut self, text: &[u8]) -> Seen {
+        self.quarters = self.quarters.saturating_add(usage::quarters(text));
+        Seen::Content
     }
 
     /// Takes a whole JSON body.

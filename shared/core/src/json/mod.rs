@@ -49,6 +49,7 @@ pub use self::edit::{Edit, opening, removal, splice};
 pub use self::open::MAX_DEPTH;
 pub use self::reader::Reader;
 pub use self::string::Str;
+pub use self::token::string_end;
 
 /// A range of bytes in a document.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

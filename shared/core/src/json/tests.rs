@@ -439,19 +439,17 @@ proptest! {
     ) {
         let mut doc = vec![b'"'];
         for (plain, slashes, quote) in runs {
-            doc.resize(doc.len() + plain, b'a');
-            doc.resize(doc.len() + slashes, b'\\');
+            doc.extend(std::iter::repeat_n(b'a', plain));
+            doc.extend(std::iter::repeat_n(b'\\', slashes));
             doc.extend(quote.then_some(b'"'));
         }
-        let (mut at, mut escaped) = (1, false);
-        let end = loop {
-            match doc.get(at) {
-                None => break None,
-                Some(b'"') => break Some(at + 1),
-                Some(b'\\') => (at, escaped) = (at + 2, true),
-                Some(_) => at += 1,
-            }
-        };
+        let (mut escapes, mut escaped) = (false, false);
+        let end = (1_usize..).zip(doc.iter().skip(1)).find_map(|(at, byte)| {
+            let is_escaped = escapes;
+            escapes = *byte == b'\\' && !is_escaped;
+            escaped |= escapes;
+            (*byte == b'"' && !is_escaped).then(|| at.saturating_add(1))
+        });
         let read = Reader::new(&doc).string().map(|string| (string.span.end, string.escaped));
         prop_assert_eq!(read.ok(), end.map(|end| (end, escaped)));
     }

@@ -77,6 +77,12 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The place behind the quote that ends a string, in the bytes behind the one that begins it; `None` if it does not end.
+#[must_use]
+pub fn string_end(text: &[u8]) -> Option<usize> {
+    Search { text, at: 0, escaped: false, carry: 0 }.end()
+}
+
 /// Bytes that are looked at at once.
 const BLOCK: usize = 64;
 

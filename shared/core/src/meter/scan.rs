@@ -42,6 +42,10 @@ pub(super) struct Found<'a> {
     pub(super) no_choices: bool,
     /// The document is a whole body, not one event.
     pub(super) whole: bool,
+    /// The last of the texts that were counted.
+    text: Option<Span>,
+    /// How many were.
+    texts: usize,
 }
 
 /// Scans the one JSON object `doc`.
@@ -60,6 +64,12 @@ impl<'a> Found<'a> {
     /// The error in one word of the provider, for logs; never its message.
     pub(super) fn error_code(&self) -> &'a [u8] {
         self.code.or(self.error_type).unwrap_or(b"error")
+    }
+
+    /// Where its text stands, if it says nothing else that counts: not how the answer ended, nor what it used.
+    pub(super) fn only_text(&self) -> Option<Span> {
+        let tells = self.finish_reason.is_some() || self.status.is_some() || self.counts != Counts::NONE;
+        self.text.filter(|text| !tells && self.texts == 1 && text.len() > 2)
     }
 
     fn member(&mut self, reader: &mut Reader<'a>, key: Str<'a>) -> Result<(), Error> {
@@ -184,10 +194,12 @@ impl<'a> Found<'a> {
             Some(Kind::Null) | None => {}
             Some(Kind::Bool | Kind::Number) => holds = true,
             Some(Kind::String) => {
-                let value = reader.string()?.raw;
-                holds = !value.is_empty();
-                let more = if written { quarters(value) } else { 0 };
-                self.quarters = self.quarters.saturating_add(more);
+                let Str { raw, span, .. } = reader.string()?;
+                holds = !raw.is_empty();
+                if written {
+                    self.quarters = self.quarters.saturating_add(quarters(raw));
+                    (self.text, self.texts) = (Some(span), self.texts.saturating_add(1));
+                }
             }
             Some(Kind::Array) => reader.array(|reader| {
                 holds = true;

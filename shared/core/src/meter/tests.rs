@@ -413,3 +413,72 @@ proptest! {
         }
     }
 }
+
+/// Texts of events, as they stand there.
+const TEXTS: [&str; 11] = ["", "a", "Hello", "\\\"", "\\\\", "\"", "\\", "世界", "a\nb", "\r", "data: "];
+
+/// An event of some protocol, with `@TEXT` for its text.
+fn any_shape() -> impl Strategy<Value = String> {
+    let shapes = prop::sample::select(vec![
+        r#"data: {"id":"@ID","choices":[{"index":0,"delta":{"content":"@TEXT"},"finish_reason":null}]}@END"#,
+        r#"data: {"id":"@ID","choices":[{"delta":{"content":"@TEXT"}}],"usage":null}@END"#,
+        r#"data: {"usage" : null, "choices":[{"delta":{"content":"@TEXT"}}],"id":"@ID"}@END"#,
+        r#"data: {"choices":[{"delta":{"content":"@TEXT","reasoning":"@ID"}}]}@END"#,
+        r#"data: {"choices":[{"delta":{"content":"@TEXT"},"finish_reason":"@ID"}]}@END"#,
+        r#"data: {"choices":[{"delta":{"content":"@TEXT"}}],"usage":{"prompt_tokens":1,"completion_tokens":2}}@END"#,
+        r#"data: {"model":"@ID","choices":[{"text":"@TEXT"}]}@END"#,
+        r#"event: content_block_delta
+data: {"type":"content_block_delta","delta":{"type":"text_delta","text":"@TEXT"}}@END"#,
+        r#"data: {"type":"response.output_text.delta","delta":"@TEXT"}@END"#,
+        r#"data: {"type":"response.completed","delta":"@TEXT"}@END"#,
+        r#"data: {"type":"error","delta":"@TEXT","choices":[{"delta":{"content":"@TEXT"}}]}@END"#,
+        "data: {\"choices\":[{\"delta\":{\"content\":\ndata: \"@TEXT\"}}]}@END",
+        "data: [DONE]@END",
+        ": @TEXT@END",
+    ]);
+    let ends = prop::sample::select(vec!["\n\n", "\r\n\r\n", "\n"]);
+    (shapes, prop::sample::select(vec!["a", "b"]), ends)
+        .prop_map(|(shape, id, end)| shape.replace("@ID", id).replace("@END", end))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn an_event_like_the_last_one_means_what_it_would_have_meant_alone(
+        operation in prop::sample::select(OPERATIONS.to_vec()),
+        shapes in prop::collection::vec(any_shape(), 1..4),
+        events in prop::collection::vec((any::<[prop::sample::Index; 2]>(), any::<bool>()), 1..12),
+    ) {
+        let (mut meter, mut forgetful) = (Meter::new(operation), Meter::new(operation));
+        for ([shape, text], strips) in events {
+            let raw = shape.get(&shapes).replace("@TEXT", text.get::<&str>(&TEXTS));
+            let raw = raw.as_bytes();
+            if strips {
+                prop_assert_eq!(meter.event_without_usage(raw), forgetful.event_without_usage(raw));
+            } else {
+                prop_assert_eq!(meter.event(raw), forgetful.event(raw));
+            }
+            forgetful.alike = Alike::NONE;
+            let known = Meter { alike: Alike::NONE, ..meter.clone() };
+            prop_assert_eq!(format!("{known:?}"), format!("{forgetful:?}"));
+        }
+    }
+}
+
+#[test]
+fn an_event_like_the_last_one_is_not_read() {
+    let event = |text: &str| {
+        let data = format!(r#"{{"choices":[{{"delta":{{"content":"{text}"}}}}],"usage":null}}"#);
+        sse::encode(b"", data.as_bytes())
+    };
+    let mut meter = Meter::new(Operation::Chat);
+    for (text, known) in [("Hello", None), (" world", Some(" world")), ("", None), ("\\n", Some("\\n"))] {
+        let raw = event(text);
+        assert_eq!(meter.alike.text(&raw), known.map(str::as_bytes), "{text}");
+        let kept =
+            Strip::Replace(String::from_utf8(raw.clone()).unwrap().replace(r#","usage":null"#, "").into());
+        assert_eq!(meter.event_without_usage(&raw).1, kept, "{text}");
+    }
+    assert_eq!(meter.usage(0).output, 4); // 13 bytes
+}
