@@ -97,8 +97,10 @@ impl Attempt {
     /// Points the attempt at `target`.
     fn aim(&mut self, host: &mut dyn Host, config: &Config, target: &Target, path: &str) {
         host.set_header(Side::Request, ":authority", &target.host);
-        if !path.is_empty() {
-            host.set_header(Side::Request, ":path", &egress::path(&target.path, path));
+        // The first attempt finds the client's own path, which often is the provider's, too.
+        let at_provider = egress::path(&target.path, path);
+        if !path.is_empty() && (self.again || at_provider != path) {
+            host.set_header(Side::Request, ":path", &at_provider);
         }
         for (name, value) in config.headers.get(&target.provider).into_iter().flatten() {
             host.set_header(Side::Request, name, value);
