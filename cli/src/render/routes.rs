@@ -9,11 +9,6 @@ use crate::gateway::Gateway;
 /// Name of the route configuration and of the virtual host.
 pub(super) const NAME: &str = "gateway";
 
-/// Headers that nobody behind the router reads, and no provider gets. `x-mse-consumer` is not among them: the balancer
-/// reads it.
-const GATEWAYS_OWN: [&str; 5] =
-    ["x-ai-cluster", "x-ai-stream", "x-envoy-external-address", "x-forwarded-for", "x-forwarded-proto"];
-
 /// The route configuration.
 pub(super) fn routes(gateway: &Gateway) -> Value {
     let timeouts = &gateway.timeouts;
@@ -25,9 +20,7 @@ pub(super) fn routes(gateway: &Gateway) -> Value {
             "name": NAME,
             "domains": ["*"],
             "include_request_attempt_count": true,
-            "#": "provider-adapter would take them off; the router does so for less.",
-            "request_headers_to_remove": GATEWAYS_OWN,
-            "#1": "x-request-id becomes the gateway's own, as in the record: whom to ask at a provider stands here.",
+            "#": "x-request-id becomes the gateway's own, as in the record: whom to ask at a provider stands here.",
             "response_headers_to_add": [{
                 "header": {"key": "x-provider-request-id", "value": "%RESP(x-request-id)%"},
                 "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",

@@ -5,8 +5,10 @@
 
 use std::collections::HashSet;
 
+use hashbrown::HashTable;
 use sha2::{Digest as _, Sha256};
 use sluice_core::filter::{Host, Shared};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Size of a full page, of eight bytes a name: what is read and written to add one.
 const PAGE_BYTES: usize = 8 * 1024;
@@ -20,19 +22,19 @@ pub(crate) struct Registry {
     key: &'static str,
     max: usize,
     known: HashSet<u64>,
-    names: HashSet<String>, // of these, the ones that this worker has met: they cost no digest
-    page: usize,            // the first that is not known to be full
+    names: HashTable<Box<str>>, // of these, the ones that this worker has met: they cost no digest
+    page: usize,                // the first that is not known to be full
 }
 
 impl Registry {
     /// The list under `key` in shared data, of at most `max` names.
     pub(crate) fn new(key: &'static str, max: usize) -> Self {
-        Self { key, max, known: HashSet::new(), names: HashSet::new(), page: 0 }
+        Self { key, max, known: HashSet::new(), names: HashTable::new(), page: 0 }
     }
 
     /// Whether `name` is in the list.
     pub(crate) fn knows(&mut self, host: &dyn Host, name: &str) -> bool {
-        if self.names.contains(name) {
+        if self.has_met(name) {
             return true;
         }
         let hash = digest(name);
@@ -46,7 +48,7 @@ impl Registry {
 
     /// Whether `name` is in the list; it is added if there is room.
     pub(crate) fn admits(&mut self, host: &mut dyn Host, name: &str) -> bool {
-        if self.names.contains(name) {
+        if self.has_met(name) {
             return true;
         }
         let hash = digest(name);
@@ -59,11 +61,15 @@ impl Registry {
         self.meet(name, hash)
     }
 
+    fn has_met(&self, name: &str) -> bool {
+        self.names.find(place(name), |known| **known == *name).is_some()
+    }
+
     /// Whether the name of this digest is in the list, which is then remembered.
     fn meet(&mut self, name: &str, hash: u64) -> bool {
         let is_known = self.known.contains(&hash);
         if is_known {
-            self.names.insert(name.to_owned());
+            self.names.insert_unique(place(name), name.into(), |known| place(known));
         }
         is_known
     }
@@ -96,6 +102,11 @@ impl Registry {
     fn page_key(&self) -> String {
         format!("{}/{}", self.key, self.page)
     }
+}
+
+/// Where a name stands in a worker's table.
+fn place(name: &str) -> u64 {
+    xxh3_64(name.as_bytes())
 }
 
 /// A digest of which nobody finds another name: clients make some of them up, and one that is taken for another has series

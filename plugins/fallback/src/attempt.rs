@@ -43,7 +43,7 @@ impl Attempt {
         if number > 1 {
             close_broken(host);
         }
-        let (started_ms, target) = (host.now_ms(), Target::of(host));
+        let (started_ms, target) = (host.now_ms(), host.target());
         let attempt = Self { number, started_ms, target, operation: operation(host, &headers) };
         context::ATTEMPT_START.set_number(host, attempt.started_ms);
         attempt

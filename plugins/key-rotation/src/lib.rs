@@ -2,7 +2,7 @@
 //!
 //! An upstream filter: it runs once per attempt and sees the provider's own status.
 //!
-//! Reads    the endpoint's [`Target`] (provider); `:status`, the limit headers and the error code of a 429.
+//! Reads    the endpoint's [`Target`](sluice_core::target::Target) (provider); `:status`, the limit headers and the error code of a 429.
 //! Writes   `authorization`; facts `ai.provider_key`, `ai.tried_keys`; shared data `key-rotation/<provider>`.
 //! Replies  never.
 //! Config   `{"providers": {"openai": {"keys": [{"key": {"env": "OPENAI_KEY_1"}}], "rotation": "round_robin"}}}`
@@ -20,7 +20,6 @@ use sluice_core::config::Env;
 use sluice_core::context;
 use sluice_core::filter::{Filter, Host, Next, Side};
 use sluice_core::metric::{Family, Label};
-use sluice_core::target::Target;
 
 pub use crate::config::{Config, RawConfig};
 use crate::used::Used;
@@ -60,7 +59,7 @@ impl Filter for KeyRotation {
     }
 
     fn on_request_headers(&mut self, host: &mut dyn Host, _end: bool) -> Next {
-        self.used = Target::of(host).and_then(|target| Used::pick(&self.config, host, target));
+        self.used = host.target().and_then(|target| Used::pick(&self.config, host, target));
         match &self.used {
             Some(used) => {
                 let bearer = ["Bearer ", used.lease.secret.expose()].concat();

@@ -3,7 +3,7 @@
 use sluice_core::config::RouteConfigs;
 use sluice_core::context::{PROVIDER_KEY, TRIED_KEYS};
 use sluice_core::filter::Level;
-use sluice_core::target;
+use sluice_core::target::{self, Target};
 use sluice_core::testing::FakeHost;
 
 use super::*;

@@ -52,7 +52,7 @@ impl Attempt {
     /// Writes the head of the attempt for its provider, and tells what to do with its body.
     pub(crate) fn begin(host: &mut dyn Host, config: &Config, end: bool) -> (Self, Next) {
         let headers = host.headers(Side::Request);
-        let target = Target::of(host);
+        let target = host.target();
         let (path, again) = client_path(host, &headers, target.as_deref());
         let mut attempt = Self::new(host, &headers, &path, again);
         if again {

@@ -6,7 +6,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::digits::Digits;
 use crate::filter::Host;
 
 /// A fact: its name, and its place in [`ALL`].
@@ -169,7 +168,7 @@ impl Fact {
 
     /// Publishes a number.
     pub fn set_number(self, host: &mut dyn Host, value: u64) {
-        self.set(host, Digits::of(value).as_str());
+        host.publish_number(self, value);
     }
 
     /// What `read` makes of the fact, if it was published and is UTF-8. An empty value counts as absent.
@@ -204,7 +203,7 @@ impl Fact {
     /// The fact as a number.
     #[must_use]
     pub fn number(self, host: &dyn Host) -> Option<u64> {
-        self.read(host, |text| text.parse().ok())?
+        host.fact_number(self)
     }
 }
 

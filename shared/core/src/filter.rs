@@ -7,9 +7,11 @@ use serde::de::DeserializeOwned;
 
 use crate::config::Env;
 use crate::context::Fact;
+use crate::digits::Digits;
 pub use crate::headers::Headers;
 use crate::metric::Family;
 use crate::openai::error::LocalReply;
+use crate::target::{self, Target};
 
 /// One half of an HTTP exchange: its headers and its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +158,22 @@ pub trait Host {
     /// As [`Self::set_fact`], of a fact that is known by its place.
     fn publish(&mut self, fact: Fact, value: &[u8]) {
         self.set_fact(fact.0, value);
+    }
+    /// As [`Self::read_fact`], of one that is a number.
+    fn fact_number(&self, fact: Fact) -> Option<u64> {
+        let mut number = None;
+        self.read_fact(fact, &mut |value| {
+            number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+        });
+        number
+    }
+    /// As [`Self::publish`], in decimal digits.
+    fn publish_number(&mut self, fact: Fact, value: u64) {
+        self.publish(fact, Digits::of(value).as_str().as_bytes());
+    }
+    /// The endpoint chosen for the running attempt; `None` in the gateway stage or without readable metadata.
+    fn target(&self) -> Option<Rc<Target>> {
+        Target::parse(self.attribute(target::ATTRIBUTE)?)
     }
     /// Nanoseconds since the Unix epoch.
     fn now_ns(&self) -> u64;

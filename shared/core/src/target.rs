@@ -12,8 +12,6 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::filter::Host;
-
 /// Attribute that holds the chosen endpoint's description.
 pub const ATTRIBUTE: &[&str] = &["xds", "upstream_host_metadata", "filter_metadata", "sluice", "target"];
 
@@ -21,8 +19,7 @@ pub const ATTRIBUTE: &[&str] = &["xds", "upstream_host_metadata", "filter_metada
 const MAX_KNOWN: usize = 32;
 
 thread_local! {
-    /// Descriptions that this worker has read, with what they say: every filter of an attempt reads the same one, and the
-    /// next attempts a few others.
+    /// Descriptions that this worker has read, with what they say: there are few, and every attempt reads one.
     static KNOWN: RefCell<Vec<(Vec<u8>, Rc<Target>)>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -46,10 +43,9 @@ pub struct Target {
 }
 
 impl Target {
-    /// Reads the running attempt's target; `None` in the gateway stage or without readable metadata.
+    /// Reads the description of an endpoint.
     #[must_use]
-    pub fn of(host: &dyn Host) -> Option<Rc<Self>> {
-        let metadata = host.attribute(ATTRIBUTE)?;
+    pub fn parse(metadata: Vec<u8>) -> Option<Rc<Self>> {
         KNOWN.with_borrow_mut(|known| {
             if let Some((_, target)) = known.iter().find(|(read, _)| *read == metadata) {
                 return Some(Rc::clone(target));
@@ -73,6 +69,7 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::filter::Host as _;
     use crate::testing::FakeHost;
 
     #[test]
@@ -85,9 +82,9 @@ mod tests {
             attempts: 4,
         };
         let mut host = FakeHost::default();
-        assert_eq!(Target::of(&host), None);
+        assert_eq!(host.target(), None);
         host.set_attribute(&ATTRIBUTE.join("."), &target.to_metadata());
-        assert_eq!(Target::of(&host).as_deref(), Some(&target));
+        assert_eq!(host.target().as_deref(), Some(&target));
     }
 
     #[test]
@@ -97,10 +94,10 @@ mod tests {
             let target = Target { provider: format!("p{number}"), ..Target::default() };
             host.set_attribute(&ATTRIBUTE.join("."), &target.to_metadata());
             for _ in 0..2 {
-                assert_eq!(Target::of(&host).as_deref(), Some(&target));
+                assert_eq!(host.target().as_deref(), Some(&target));
             }
         }
         host.set_attribute(&ATTRIBUTE.join("."), "nothing");
-        assert_eq!(Target::of(&host), None);
+        assert_eq!(host.target(), None);
     }
 }

@@ -1,12 +1,15 @@
 //! The real [`Host`]: what a filter asks, made into hostcalls.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use hashbrown::HashTable;
 use sluice_core::context::Fact;
 use sluice_core::filter::{
     Callout, CalloutError, CalloutId, Conflict, Headers, Host, Level, Note, Shared, Side, StreamId,
 };
+use sluice_core::metric::HELD_BYTES;
+use sluice_core::target::Target;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::abi::{self, MetricType};
@@ -19,6 +22,8 @@ use crate::stage::{self, Stage};
 thread_local! {
     /// Metrics already defined in this VM. Whoever makes up names bounds them.
     static METRICS: RefCell<HashTable<(Box<str>, u32)>> = const { RefCell::new(HashTable::new()) };
+    /// [`HELD_BYTES`] among them.
+    static HELD: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
 /// A handle for one callback. What a filter asks of the adapter itself is kept here until the callback returns.
@@ -70,9 +75,11 @@ fn metric(kind: MetricType, name: &str) -> Option<u32> {
     })
 }
 
-/// As [`Host::adjust`].
-pub(crate) fn adjust(series: &str, by: i64) {
-    if let Some(id) = metric(MetricType::Gauge, series) {
+/// Adds to the gauge of what is held, which changes several times a request.
+pub(crate) fn adjust_held(by: i64) {
+    let known = HELD.get().or_else(|| metric(MetricType::Gauge, HELD_BYTES.name));
+    HELD.set(known);
+    if let Some(id) = known {
         abi::increment(id, by);
     }
 }
@@ -138,10 +145,7 @@ impl Host for Envoy<'_> {
     }
 
     fn attribute(&self, path: &[&str]) -> Option<Vec<u8>> {
-        match self.stage {
-            Some(stage) => stage.attribute(path),
-            None => abi::attribute(path),
-        }
+        abi::attribute(path)
     }
 
     fn fact(&self, name: &str) -> Option<Vec<u8>> {
@@ -166,6 +170,20 @@ impl Host for Envoy<'_> {
         if let Some(stage) = self.stage {
             stage.facts.set(Name::Known(fact), value);
         }
+    }
+
+    fn fact_number(&self, fact: Fact) -> Option<u64> {
+        self.stage?.facts.number(fact)
+    }
+
+    fn publish_number(&mut self, fact: Fact, value: u64) {
+        if let Some(stage) = self.stage {
+            stage.facts.set_number(fact, value);
+        }
+    }
+
+    fn target(&self) -> Option<Rc<Target>> {
+        self.stage?.target()
     }
 
     fn now_ns(&self) -> u64 {
@@ -232,7 +250,9 @@ impl Host for Envoy<'_> {
     }
 
     fn adjust(&mut self, series: &str, by: i64) {
-        adjust(series, by);
+        if let Some(id) = metric(MetricType::Gauge, series) {
+            abi::increment(id, by);
+        }
     }
 
     fn log(&mut self, level: Level, message: &str) {

@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use sluice_core::context;
 use sluice_core::filter::{CalloutId, Host as _, Next, Side};
-use sluice_core::metric::HELD_BYTES;
 
 use crate::abi;
 use crate::detached::Detached;
@@ -202,7 +201,7 @@ impl Exchange {
         let size = if self.filter.is_some() { size } else { 0 };
         let change = self.side(side).hold(size);
         if change != 0 {
-            envoy::adjust(HELD_BYTES.name, change);
+            envoy::adjust_held(change);
         }
     }
 

@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
 use sluice_core::context::{self, Fact};
+use sluice_core::digits::Digits;
 
 use crate::by_number::ByNumber;
 use crate::{abi, platform};
@@ -48,11 +49,18 @@ pub(crate) enum Name<'a> {
 /// The values, those of known facts in one piece of memory.
 struct Table {
     bytes: Vec<u8>,
-    known: [Option<Place>; context::ALL.len()],
+    known: [Option<Value>; context::ALL.len()],
     others: Vec<(String, Vec<u8>)>,
 }
 
-/// Where a value lies.
+/// A value.
+#[derive(Clone, Copy)]
+enum Value {
+    Text(Place),
+    Number(u64),
+}
+
+/// Where a text lies.
 #[derive(Clone, Copy)]
 struct Place {
     start: usize,
@@ -91,14 +99,38 @@ impl Store {
     pub(crate) fn read(&self, name: Name<'_>, read: &mut dyn FnMut(&[u8])) {
         match self {
             Self::FilterState => abi::fact(name.text()).iter().for_each(|value| read(value)),
-            Self::Memory(facts) => facts.table.borrow().get(name).into_iter().for_each(read),
+            Self::Memory(facts) => facts.table.borrow().read(name, read),
         }
+    }
+
+    /// The fact as a number.
+    pub(crate) fn number(&self, fact: Fact) -> Option<u64> {
+        if let Self::Memory(facts) = self
+            && let Some(Value::Number(number)) = facts.table.borrow().value(fact)
+        {
+            return Some(number);
+        }
+        let mut number = None;
+        self.read(Name::Known(fact), &mut |value| {
+            number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+        });
+        number
+    }
+
+    pub(crate) fn set_number(&self, fact: Fact, number: u64) {
+        if let Self::Memory(facts) = self {
+            facts.table.borrow_mut().set_number(fact, number);
+            if !facts.publishes(fact.0) {
+                return;
+            }
+        }
+        abi::set_fact(fact.0, Digits::of(number).as_str().as_bytes());
     }
 
     pub(crate) fn set(&self, name: Name<'_>, value: &[u8]) {
         if let Self::Memory(facts) = self {
             facts.table.borrow_mut().set(name, value);
-            if !facts.publish.iter().any(|published| published == name.text()) {
+            if !facts.publishes(name.text()) {
                 return;
             }
         }
@@ -134,6 +166,12 @@ impl Facts {
     }
 }
 
+impl Facts {
+    fn publishes(&self, name: &str) -> bool {
+        self.publish.iter().any(|published| published == name)
+    }
+}
+
 impl Drop for Facts {
     fn drop(&mut self) {
         EXCHANGES.with_borrow_mut(|exchanges| exchanges.remove(&self.context));
@@ -148,28 +186,51 @@ impl Default for Table {
 }
 
 impl Table {
-    fn get(&self, name: Name<'_>) -> Option<&[u8]> {
+    fn value(&self, fact: Fact) -> Option<Value> {
+        *self.known.get(fact.place())?
+    }
+
+    fn read(&self, name: Name<'_>, read: &mut dyn FnMut(&[u8])) {
         match name {
-            Name::Known(fact) => {
-                let Place { start, end, .. } = (*self.known.get(fact.place())?)?;
-                self.bytes.get(start..end)
-            }
+            Name::Known(fact) => match self.value(fact) {
+                Some(Value::Text(Place { start, end, .. })) => {
+                    read(self.bytes.get(start..end).unwrap_or_default());
+                }
+                Some(Value::Number(number)) => read(Digits::of(number).as_str().as_bytes()),
+                None => {}
+            },
             Name::Other(name) => {
-                self.others.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
+                self.others.iter().filter(|(known, _)| known == name).for_each(|(_, value)| read(value));
             }
+        }
+    }
+
+    fn set_number(&mut self, fact: Fact, number: u64) {
+        if let Some(value) = self.known.get_mut(fact.place()) {
+            *value = Some(Value::Number(number));
         }
     }
 
     fn set(&mut self, name: Name<'_>, value: &[u8]) {
         match name {
             Name::Known(fact) => {
-                let Some(place) = self.known.get_mut(fact.place()) else { return };
-                *place = Some(put(&mut self.bytes, *place, value));
+                let Some(known) = self.known.get_mut(fact.place()) else { return };
+                let old = known.and_then(Value::place);
+                *known = Some(Value::Text(put(&mut self.bytes, old, value)));
             }
             Name::Other(name) => match self.others.iter_mut().find(|(known, _)| known == name) {
                 Some((_, known)) => value.clone_into(known),
                 None => self.others.push((name.to_owned(), value.to_vec())),
             },
+        }
+    }
+}
+
+impl Value {
+    fn place(self) -> Option<Place> {
+        match self {
+            Self::Text(place) => Some(place),
+            Self::Number(_) => None,
         }
     }
 }
@@ -192,19 +253,29 @@ fn put(bytes: &mut Vec<u8>, old: Option<Place>, value: &[u8]) -> Place {
 mod tests {
     use super::*;
 
+    fn get(table: &Table, name: &str) -> Option<Vec<u8>> {
+        let mut value = None;
+        table.read(Name::of(name), &mut |read| value = Some(read.to_vec()));
+        value
+    }
+
     #[test]
     fn a_fact_has_the_last_value_it_was_given() {
         let mut table = Table::default();
-        assert_eq!(table.get(Name::of("ai.model")), None);
+        assert_eq!(get(&table, "ai.model"), None);
         for (name, value) in
             [("ai.model", "a"), ("ai.tier", ""), ("ai.model", "bcd"), ("my.own", "e"), ("my.own", "fg")]
         {
             table.set(Name::of(name), value.as_bytes());
-            assert_eq!(table.get(Name::of(name)), Some(value.as_bytes()));
+            assert_eq!(get(&table, name).as_deref(), Some(value.as_bytes()));
         }
-        assert_eq!(table.get(Name::Known(context::MODEL)), Some(&b"bcd"[..]));
-        assert_eq!(table.get(Name::Known(context::TIER)), Some(&b""[..]));
-        assert_eq!(table.get(Name::of("my")), None);
+        assert_eq!(get(&table, "ai.model").as_deref(), Some(&b"bcd"[..]));
+        assert_eq!(get(&table, "ai.tier").as_deref(), Some(&b""[..]));
+        assert_eq!(get(&table, "my"), None);
+        table.set_number(context::MODEL, 40);
+        assert_eq!(get(&table, "ai.model").as_deref(), Some(&b"40"[..]));
+        table.set(Name::Known(context::MODEL), b"");
+        assert_eq!(get(&table, "ai.model").as_deref(), Some(&b""[..]));
     }
 
     #[test]
@@ -213,8 +284,10 @@ mod tests {
         for tokens in 0..100_000_u32 {
             table.set(Name::Known(context::OUTPUT_TOKENS), tokens.to_string().as_bytes());
             table.set(Name::Known(context::TIER), if tokens % 2 == 0 { b"a" } else { b"abc" });
+            table.set_number(context::INPUT_TOKENS, tokens.into());
         }
-        assert_eq!(table.get(Name::of("ai.usage.output")), Some(&b"99999"[..]));
+        assert_eq!(get(&table, "ai.usage.output").as_deref(), Some(&b"99999"[..]));
+        assert_eq!(get(&table, "ai.usage.input").as_deref(), Some(&b"99999"[..]));
         assert!(table.bytes.len() < 64, "{}", table.bytes.len());
     }
 }

@@ -4,7 +4,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 
 use sluice_core::filter::{Headers, Side, StreamId};
-use sluice_core::target;
+use sluice_core::target::{self, Target};
 
 use crate::abi::{self, BufferType, MapType};
 use crate::facts::Store;
@@ -23,7 +23,7 @@ pub(crate) struct Stage {
     /// Wakes the stream.
     pub(crate) waker: Weak<dyn Wake>,
     sides: [Seen; 2],
-    endpoint: OnceCell<Vec<u8>>,
+    target: OnceCell<Rc<Target>>,
     now_ns: Cell<Option<u64>>,
     callouts: RefCell<Vec<(u32, usize)>>,
 }
@@ -59,7 +59,7 @@ impl Stage {
             facts,
             waker,
             sides: Default::default(),
-            endpoint: OnceCell::new(),
+            target: OnceCell::new(),
             now_ns: Cell::default(),
             callouts: RefCell::default(),
         }
@@ -154,17 +154,13 @@ impl Stage {
         }
     }
 
-    /// An attribute. That of the endpoint chosen, which several filters of an attempt ask for, is read once.
-    pub(crate) fn attribute(&self, path: &[&str]) -> Option<Vec<u8>> {
-        let is_endpoint = *path == *target::ATTRIBUTE;
-        if let Some(endpoint) = self.endpoint.get().filter(|_| is_endpoint) {
-            return Some(endpoint.clone());
+    /// The endpoint chosen, for which several filters of an attempt ask.
+    pub(crate) fn target(&self) -> Option<Rc<Target>> {
+        if let Some(target) = self.target.get() {
+            return Some(Rc::clone(target));
         }
-        let value = abi::attribute(path)?;
-        if is_endpoint {
-            let _ = self.endpoint.set(value.clone());
-        }
-        Some(value)
+        let target = Target::parse(abi::attribute(target::ATTRIBUTE)?)?;
+        Some(Rc::clone(self.target.get_or_init(|| target)))
     }
 
     /// Takes down how much Envoy's buffer holds.

@@ -3,8 +3,12 @@
 //! As bytes: a format byte, then per bucket its id (16 bytes), when its ledger is empty (8, little-endian), the length of
 //! the ledger (4) and the ledger.
 
+use std::cell::RefCell;
+
+use hashbrown::HashTable;
 use sha2::{Digest, Sha256};
 use sluice_core::window::{Ledger, Window};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// First byte of a shard. A module of another version may run in the same process while a new one is loaded.
 const FORMAT: u8 = 1;
@@ -15,12 +19,35 @@ pub(super) const MAX_BUCKETS: usize = 64;
 /// Bytes of a bucket before its ledger.
 const HEAD_BYTES: usize = 16 + 8 + 4;
 
+/// Most ids that a worker remembers. Beyond, it begins anew.
+const MAX_KNOWN: usize = 1024;
+
+thread_local! {
+    /// Ids with their keys: who has asked asks again, and a digest costs more than finding one.
+    static KNOWN: RefCell<HashTable<(Box<str>, Id)>> = const { RefCell::new(HashTable::new()) };
+}
+
 /// Names a bucket: the start of the SHA-256 of its key, since keys hold what clients send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Id([u8; 16]);
 
 impl Id {
     pub(super) fn of(key: &str) -> Self {
+        let place = |key: &str| xxh3_64(key.as_bytes());
+        KNOWN.with_borrow_mut(|known| {
+            if let Some((_, id)) = known.find(place(key), |(known, _)| **known == *key) {
+                return *id;
+            }
+            let id = Self::digest(key);
+            if known.len() >= MAX_KNOWN {
+                known.clear();
+            }
+            known.insert_unique(place(key), (key.into(), id), |(known, _)| place(known));
+            id
+        })
+    }
+
+    fn digest(key: &str) -> Self {
         let digest = Sha256::digest(key.as_bytes());
         Self(digest.first_chunk().copied().unwrap_or_default())
     }

@@ -117,6 +117,15 @@ fn empty_buckets_leave_no_trace_and_full_shards_drop_the_one_that_is_empty_soone
 }
 
 #[test]
+fn many_keys_keep_their_ids() {
+    let keys: Vec<_> = (0..3_000).map(|n| format!("k{n}")).collect();
+    let ids = || keys.iter().map(|key| shard::Id::of(key)).collect::<Vec<_>>();
+    let first = ids();
+    assert_eq!(first.iter().collect::<std::collections::BTreeSet<_>>().len(), keys.len());
+    assert_eq!(ids(), first);
+}
+
+#[test]
 fn shared_data_that_cannot_be_read_is_an_empty_shard() {
     let mut host = FakeHost::default();
     let want = Want::new("a", minute(), 10, 10);
