@@ -209,7 +209,6 @@ static_resources:
 
 #[cfg(test)]
 mod tests {
-
     use tempfile::TempDir;
 
     use super::{Around, Filter, Placeholders, bare, with_filter};

@@ -28,6 +28,12 @@ impl Digits {
         Self { digits, start }
     }
 
+    /// The number that `text` is, in digits.
+    #[must_use]
+    pub fn read(text: &[u8]) -> Option<u64> {
+        std::str::from_utf8(text).ok()?.parse().ok()
+    }
+
     /// As text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -53,6 +59,7 @@ mod tests {
         #[test]
         fn digits_read_as_the_number(number in any::<u64>(), shift in 0_u32..64) {
             prop_assert_eq!(Digits::of(number >> shift).as_str().parse(), Ok(number >> shift));
+            prop_assert_eq!(Digits::read(Digits::of(number >> shift).as_str().as_bytes()), Some(number >> shift));
         }
     }
 }

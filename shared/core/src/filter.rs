@@ -162,9 +162,7 @@ pub trait Host {
     /// As [`Self::read_fact`], of one that is a number.
     fn fact_number(&self, fact: Fact) -> Option<u64> {
         let mut number = None;
-        self.read_fact(fact, &mut |value| {
-            number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-        });
+        self.read_fact(fact, &mut |value| number = Digits::read(value));
         number
     }
     /// As [`Self::publish`], in decimal digits.

@@ -75,7 +75,7 @@ impl Meter {
     pub fn event(&mut self, raw: &[u8]) -> Seen {
         match self.alike.text(raw) {
             Some(text) => self.repeated(text),
-            None => self.event_without_usage(raw).0,
+            None => self.read(raw).0,
         }
     }
 

@@ -111,9 +111,7 @@ impl Store {
             return Some(number);
         }
         let mut number = None;
-        self.read(Name::Known(fact), &mut |value| {
-            number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-        });
+        self.read(Name::Known(fact), &mut |value| number = Digits::read(value));
         number
     }
 
@@ -164,9 +162,7 @@ impl Facts {
         abi::set_fact(NAME, &[&context.to_le_bytes()[..], &VM.get().to_le_bytes()].concat());
         facts
     }
-}
 
-impl Facts {
     fn publishes(&self, name: &str) -> bool {
         self.publish.iter().any(|published| published == name)
     }

@@ -19,7 +19,7 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(super) fn skip_string(&mut self) -> Result<bool, Error> {
         let text = self.rest.get(1..).unwrap_or_default();
-        let mut search = Search { text, at: 0, escaped: false, carry: 0 };
+        let mut search = Search::of(text);
         let Some(after) = search.end().and_then(|end| text.get(end..)) else {
             self.rest = &[];
             return Err(self.fail(ErrorKind::Truncated));
@@ -80,7 +80,7 @@ impl<'a> Reader<'a> {
 /// The place behind the quote that ends a string, in the bytes behind the one that begins it; `None` if it does not end.
 #[must_use]
 pub fn string_end(text: &[u8]) -> Option<usize> {
-    Search { text, at: 0, escaped: false, carry: 0 }.end()
+    Search::of(text).end()
 }
 
 /// Bytes that are looked at at once.
@@ -102,7 +102,12 @@ struct Search<'a> {
     carry: u64,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    #[inline]
+    const fn of(text: &'a [u8]) -> Self {
+        Self { text, at: 0, escaped: false, carry: 0 }
+    }
+
     /// The place behind the quote.
     #[inline]
     fn end(&mut self) -> Option<usize> {

@@ -32,6 +32,11 @@ impl Meter {
             let strip = self.alike.extra(raw).map_or(Strip::Keep, |usage| Strip::Replace(cut(raw, usage)));
             return (self.repeated(text), strip);
         }
+        self.read(raw)
+    }
+
+    /// Reads an event that is not like the last one.
+    pub(super) fn read(&mut self, raw: &[u8]) -> (Seen, Strip) {
         let event = sse::parse(raw);
         let Some(data) = event.data else {
             return (Seen::Nothing, Strip::Keep);
@@ -43,8 +48,8 @@ impl Meter {
         let strips = matches!(self.operation, Operation::Chat | Operation::TextCompletion);
         let usage = member.filter(|_| strips).map(|member| removal(&data, member));
         if let (Some(text), Cow::Borrowed(data), false) = (text, &data, self.terminated) {
-            let [text, usage] = [Some(text), usage].map(|span| Some(within(raw, data, span?)));
-            self.alike.keep(raw, text.unwrap_or_default(), usage);
+            let place = |span| within(raw, data, span);
+            self.alike.keep(raw, place(text), usage.map(place));
         }
         let strip = match usage {
             Some(_) if drops => Strip::Drop,
