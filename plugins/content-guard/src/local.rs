@@ -6,6 +6,7 @@
 
 mod keywords;
 mod regexes;
+mod screen;
 mod squeeze;
 #[cfg(test)]
 mod tests;
@@ -167,10 +168,16 @@ impl Local {
     /// it begins. Findings of one check never overlap; those of different checks may.
     #[must_use]
     pub fn find(&self, applies: &Applies, form: Form, text: &str, from: usize) -> Vec<Finding> {
-        if applies.is_empty() || self.is_empty() {
+        if applies.is_empty() || self.is_empty() || self.is_clear(applies, form, text) {
             return Vec::new();
         }
         self.find_folded(applies, &fold(text, form), from)
+    }
+
+    /// Whether a look at the text as it stands is enough: nothing applies but keywords, and none of them can be there.
+    fn is_clear(&self, applies: &Applies, form: Form, text: &str) -> bool {
+        let only_keywords = self.detectors(applies).next().is_none() && !self.regexes.applies(applies);
+        only_keywords && form == Form::Plain && text.is_ascii() && !self.keywords.may_stand_in(text)
     }
 
     /// How far `text`, of which everything before `from` has been settled before, is decided whatever follows it.

@@ -8,10 +8,12 @@
 //! times as long to build, on every worker, to save a quarter of the search.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use sluice_core::detect::{Form, fold};
 
+use super::screen::{EDGE, Screen};
 use super::squeeze::{Gap, squeeze, unsure};
 use super::{Applies, Found, LocalError, MAX_KEYWORD};
 
@@ -43,6 +45,7 @@ pub(super) struct Keywords {
     /// Sorted; what stands at an index is the pattern of that number.
     words: Vec<(Box<str>, Box<[Meaning]>)>,
     automaton: Option<AhoCorasick>,
+    screen: Option<Screen>,
     longest: usize,
     checks: BTreeSet<usize>,
 }
@@ -98,9 +101,10 @@ impl Builder {
             .build(self.words.keys())
             .map_err(|err| LocalError::Keywords(err.to_string()))?;
         let longest = self.words.keys().map(String::len).max().unwrap_or(0);
+        let screen = Screen::of(self.words.keys().map(String::as_str));
         let checks = self.words.values().flatten().map(|meaning| meaning.check).collect();
         let words = self.words.into_iter().map(|(word, meanings)| (word.into(), meanings.into())).collect();
-        Ok(Keywords { words, automaton: Some(automaton), longest, checks })
+        Ok(Keywords { words, automaton: Some(automaton), screen, longest, checks })
     }
 }
 
@@ -109,18 +113,50 @@ impl Keywords {
         self.words.is_empty()
     }
 
+    /// Whether one may stand in `text`, which is folded or ASCII. Nearly always not, if none does.
+    pub(super) fn may_stand_in(&self, text: &str) -> bool {
+        self.screen.as_ref().is_none_or(|screen| !screen.places(text).is_empty())
+    }
+
     /// Adds the keywords in `text`, which is folded, that begin at `from` or later.
     pub(super) fn find(&self, applies: &Applies, text: &str, from: usize, found: &mut Found<'_>) {
-        let Some(automaton) = self.automaton.as_ref().filter(|_| self.applies(applies)) else { return };
-        let squeezed = squeeze(text);
-        let begin = squeezed.at(from);
+        if !self.applies(applies) {
+            return;
+        }
+        let Some(screen) = &self.screen else {
+            return self.search(applies, text, 0..text.len(), from, found);
+        };
+        for place in screen.places(text) {
+            self.search(applies, text, place, from, found);
+        }
+    }
+
+    /// Adds those of them that stand at `place`, away from its ends but for those of the text.
+    pub(super) fn search(
+        &self,
+        applies: &Applies,
+        text: &str,
+        place: Range<usize>,
+        from: usize,
+        found: &mut Found<'_>,
+    ) {
+        let (Some(automaton), Some(part)) = (&self.automaton, text.get(place.clone())) else { return };
+        let squeezed = squeeze(part);
+        let begin = squeezed.at(from.saturating_sub(place.start));
         let input = aho_corasick::Input::new(squeezed.text()).range(begin..);
         let Ok(matches) = automaton.try_find_overlapping_iter(input) else { return };
+        let first = if place.start == 0 { 0 } else { EDGE };
+        let last = if place.end == text.len() { part.len() } else { part.len().saturating_sub(EDGE) };
         for hit in matches {
             let Some((_, meanings)) = self.words.get(hit.pattern().as_usize()) else { continue };
+            let range = squeezed.folded(hit.range());
+            if range.start < first || range.end > last {
+                continue; // what stands outside decides what it is
+            }
+            let range = range.start.saturating_add(place.start)..range.end.saturating_add(place.start);
             for meaning in meanings.iter().filter(|meaning| applies.holds(meaning.check)) {
                 if meaning.fits(&squeezed, hit.start(), hit.end()) {
-                    found.add(meaning.check, "keyword", squeezed.folded(hit.range()));
+                    found.add(meaning.check, "keyword", range.clone());
                 }
             }
         }

@@ -44,6 +44,10 @@ impl Regexes {
         self.list.is_empty()
     }
 
+    pub(super) fn applies(&self, applies: &Applies) -> bool {
+        self.list.iter().any(|one| applies.holds(one.check))
+    }
+
     pub(super) fn find(&self, applies: &Applies, text: &str, from: usize, found: &mut Found<'_>) {
         for one in self.list.iter().filter(|one| applies.holds(one.check)) {
             let mut at = from;

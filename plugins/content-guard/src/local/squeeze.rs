@@ -14,7 +14,7 @@ use std::ops::Range;
 use sluice_core::detect::{Draft, Folded};
 
 /// Characters on either side that decide what becomes of one.
-const REACH: usize = 9;
+pub(super) const REACH: usize = 9;
 /// Single letters that make a word, at least.
 const SPELLED: usize = 4;
 /// What was taken out between two characters.
@@ -195,16 +195,21 @@ fn singles(mut chars: impl Iterator<Item = char>, separator: u8) -> usize {
     count
 }
 
-/// Bytes that stay and stand for themselves but for ASCII case: ASCII that separates nothing, and characters of U+3000
-/// to U+9FFF, which have no case.
+/// Whether it [`stands_for_itself`].
 static PLAIN: [bool; 256] = plain();
+
+/// Whether a byte stays and stands for itself but for ASCII case: ASCII that separates nothing, and characters of U+3000
+/// to U+9FFF, which have no case.
+pub(super) const fn stands_for_itself(byte: u8) -> bool {
+    matches!(byte, 0x21..=0x7e | 0x80..=0xbf | 0xe3..=0xe9) && !separates(byte)
+}
 
 const fn plain() -> [bool; 256] {
     let mut table = [false; 256];
     let mut rest: &mut [bool] = &mut table;
     let mut byte = 0_u8;
     while let [plain, after @ ..] = rest {
-        *plain = matches!(byte, 0x21..=0x7e | 0x80..=0xbf | 0xe3..=0xe9) && !separates(byte);
+        *plain = stands_for_itself(byte);
         byte = byte.wrapping_add(1);
         rest = after;
     }
@@ -212,7 +217,7 @@ const fn plain() -> [bool; 256] {
 }
 
 /// What stands between letters that are spelled out.
-const fn separates(byte: u8) -> bool {
+pub(super) const fn separates(byte: u8) -> bool {
     matches!(
         byte,
         b' ' | b'-'

@@ -3,6 +3,7 @@
 #![allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails")]
 
 mod evasion;
+mod screen;
 mod streams;
 
 use sluice_core::detect::{Detector, Form};

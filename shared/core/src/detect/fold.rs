@@ -11,6 +11,7 @@
 //! scripts. Takes time proportional to the text.
 
 use serde::{Deserialize, Serialize};
+use wide::u8x16;
 
 use super::map::{Draft, Folded};
 use super::{escape, width};
@@ -25,6 +26,9 @@ pub enum Form {
     /// As JSON, in which strings have escapes of their own (arguments of a tool call).
     Json,
 }
+
+/// Bytes that are looked at at once.
+const BLOCK: usize = 16;
 
 /// `text` folded.
 #[must_use]
@@ -49,12 +53,32 @@ fn ends_spaced(folded: &Draft) -> bool {
 fn plain(folded: &mut Draft, rest: &str, at: usize, form: Form) -> usize {
     let escape = if form == Form::Json { b'\\' } else { b'\n' };
     let mut spaced = ends_spaced(folded);
+    let blocks = plain_blocks(rest.as_bytes(), spaced, escape);
+    if let Some(piece) = rest.get(..blocks).filter(|piece| !piece.is_empty()) {
+        folded.keep(piece, at);
+        return blocks;
+    }
     folded.keep_while(rest, at, |byte| {
         let again = spaced && byte == b' ';
         spaced = byte == b' ';
         // Continuation bytes are met only behind a first byte that was taken.
         matches!(byte, 0x20..=0x7e | 0x80..=0xbf | 0xe4..=0xe9) && byte != escape && !again
     })
+}
+
+/// Bytes in the blocks that `rest` begins with of nothing but printable ASCII and single spaces.
+fn plain_blocks(rest: &[u8], spaced: bool, escape: u8) -> usize {
+    let (blocks, _) = rest.as_chunks();
+    let mut spaced = u32::from(spaced); // a bit: whether a space stands before
+    let is_plain = |block: &&[u8; BLOCK]| {
+        let text = u8x16::new(**block);
+        let printable = text.max(u8x16::splat(b' ')).min(u8x16::splat(b'~')).simd_eq(text);
+        let plain = printable & !text.simd_eq(u8x16::splat(escape));
+        let spaces = text.simd_eq(u8x16::splat(b' ')).to_bitmask();
+        let before = spaces << 1 | std::mem::replace(&mut spaced, spaces >> (BLOCK - 1));
+        plain.all() && spaces & before == 0
+    };
+    blocks.iter().take_while(is_plain).count().saturating_mul(BLOCK)
 }
 
 /// Folds the first character of `rest`, which stands at `at`, and tells how many bytes it took.

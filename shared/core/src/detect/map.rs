@@ -122,23 +122,26 @@ impl Draft {
     /// Appends the bytes that `rest` begins with and that are wanted; `rest` stands at `start` of the original.
     /// Tells how many. What is wanted must be whole characters.
     pub fn keep_while(&mut self, rest: &str, start: usize, mut wanted: impl FnMut(u8) -> bool) -> usize {
-        let folded = self.bytes.len();
         let len = rest.bytes().take_while(|byte| wanted(*byte)).count();
-        let piece = rest.as_bytes().get(..len).unwrap_or_default();
-        if len < SHORT {
-            piece.iter().for_each(|byte| self.bytes.push(*byte));
-        } else {
-            self.bytes.extend_from_slice(piece);
-        }
-        if len > 0 {
-            self.sew(folded, start..start.saturating_add(len));
-        }
+        self.take(rest.as_bytes().get(..len).unwrap_or_default(), start);
         len
     }
 
     /// Appends `piece`, which stands at `start` of the original and is taken over byte by byte.
     pub fn keep(&mut self, piece: &str, start: usize) {
-        self.keep_while(piece, start, |_| true);
+        self.take(piece.as_bytes(), start);
+    }
+
+    fn take(&mut self, piece: &[u8], start: usize) {
+        let folded = self.bytes.len();
+        if piece.len() < SHORT {
+            piece.iter().for_each(|byte| self.bytes.push(*byte));
+        } else {
+            self.bytes.extend_from_slice(piece);
+        }
+        if !piece.is_empty() {
+            self.sew(folded, start..start.saturating_add(piece.len()));
+        }
     }
 
     /// Appends `piece` in place of `original`.

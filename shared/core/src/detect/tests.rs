@@ -37,6 +37,25 @@ fn disguises_come_off() {
     }
 }
 
+/// Long texts are read in blocks.
+#[test]
+fn white_space_is_one_space_wherever_it_stands() {
+    let words = "some words of a text, as long as several blocks of it are; ".repeat(3);
+    for at in 0..words.len() {
+        for gap in [" ", "  ", "\n", " \t", "\u{3000} "] {
+            let text = [&words[..at], gap, &words[at..]].concat();
+            let folded = fold(&text, Form::Plain);
+            let mut want = String::new();
+            for char in text.chars().map(|char| if char.is_whitespace() { ' ' } else { char }) {
+                if char != ' ' || !want.ends_with(' ') {
+                    want.push(char);
+                }
+            }
+            assert_eq!(folded.text(), want, "{at} {gap:?}");
+        }
+    }
+}
+
 #[test]
 fn escapes_of_json_within_a_string_come_off() {
     let rows = [
