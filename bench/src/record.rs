@@ -145,12 +145,12 @@ impl Figures {
         distinct(self.0.iter().filter(|figure| figure.suite == suite).map(|figure| figure.workload.as_str()))
     }
 
-    /// Who was measured at `workload`; [`BARE`] first, the others as they were first measured.
+    /// Who was measured at `workload`; [`BARE`] first, the others by name: rounds are in an order of their own.
     #[must_use]
     pub fn names(&self, suite: &str, workload: &str) -> Vec<&str> {
         let of = self.0.iter().filter(|figure| figure.suite == suite && figure.workload == workload);
         let mut names = distinct(of.map(|figure| figure.name.as_str()));
-        names.sort_by_key(|name| *name != BARE);
+        names.sort_by_key(|name| (*name != BARE, *name));
         names
     }
 }

@@ -38,10 +38,12 @@ pub(super) fn workload(figures: &Figures, suite: &str, workload: &str) -> String
     table
 }
 
-/// One table of all pure cores.
+/// One table of all pure cores, by name.
 pub(super) fn micro(figures: &Figures) -> String {
     let mut table = String::from("| | native | in wasm | native ÷ wasm |\n| --- | ---: | ---: | ---: |\n");
-    for workload in figures.workloads(MICRO) {
+    let mut workloads = figures.workloads(MICRO);
+    workloads.sort_unstable();
+    for workload in workloads {
         let of = |name: &str| {
             let figure = figures
                 .all()
