@@ -129,6 +129,25 @@ fn a_refused_request_costs_no_tokens() {
     assert_eq!(used(&bed, model), 0);
 }
 
+/// The error's text is an answer to be checked, and what the client gets in its place does not come past the limits.
+#[test]
+fn an_error_of_a_provider_costs_no_tokens_though_the_guard_withholds_it() {
+    let error =
+        json!({"error": {"message": format!("{PHRASE}, and violence"), "type": "invalid_request_error"}});
+    let script = json!({"status": 400, "body": error.to_string()});
+    let bed = deny();
+    for group in ["said", "mod", "hunga"] {
+        let model = format!("gpt-{group}-limited-error");
+        for stream in [false, true] {
+            let reply = ask(&bed, &[], &model, "hi", stream, script.clone());
+            assert!(reply.status >= 400 && !reply.text().contains(PHRASE), "{group}: {}", reply.text());
+        }
+        bed.records(&model, 2);
+        assert_eq!(bed.asked(&model).len(), 2, "{group}: both reached the provider");
+        assert_eq!(used(&bed, &model), 0, "{group}");
+    }
+}
+
 #[test]
 fn a_withheld_answer_costs_its_tokens() {
     for (bed, name) in beds().iter().zip(["deny", "allow"]) {

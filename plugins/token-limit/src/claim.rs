@@ -161,7 +161,7 @@ impl Used {
             [context::PROVIDER, context::PROVIDER_MODEL, context::RESPONSE_MODEL, context::MODEL].map(text);
         let served = Served {
             reached_provider: reached_provider(host),
-            is_error: got == Got::Error && !is_withheld(host),
+            is_error: is_error(host, got) && !is_withheld(host),
             input: context::INPUT_TOKENS.number(host),
             input_estimate: number(context::INPUT_ESTIMATE),
             cached: number(context::CACHED_TOKENS),
@@ -187,6 +187,17 @@ impl Used {
             Measure::InFlight => 0,
             measure => measure.amount(&self.usage, self.price.as_ref()),
         }
+    }
+}
+
+/// Whether the client got an error. A reply that Envoy sends while another filter holds the answer's headers does not come
+/// past here: of that, Envoy itself knows the status.
+fn is_error(host: &dyn Host, got: Got) -> bool {
+    let status = || host.attribute(&["response", "code"])?.try_into().ok().map(u64::from_le_bytes);
+    match got {
+        Got::Nothing => status().is_some_and(|status| status >= 400),
+        Got::Error => true,
+        Got::Answer | Got::Unread => false,
     }
 }
 

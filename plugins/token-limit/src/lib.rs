@@ -7,7 +7,7 @@
 //! Reads    `:method`, `:path` and the headers that limits name; facts `ai.consumer`, `ai.tier`, `ai.key_id`,
 //!          `ai.model`, `ai.rule`, `ai.target`, `ai.base_model`, `ai.operation`, `ai.has`, `ai.input_estimate`,
 //!          `ai.max_output`; at the end `ai.usage.*`, `ai.provider`, `ai.provider_model`, `ai.stream_end`,
-//!          `ai.attempts`. Meters the answer itself where nobody nearer to the provider does.
+//!          `ai.attempts`; `response.code`. Meters the answer itself where nobody nearer to the provider does.
 //! Writes   `x-ratelimit-*` of the answer, in place of the provider's; facts `ai.limit`, `ai.limit_fill`,
 //!          `ai.limited_us`; shared data `token-limit/…`.
 //! Replies  429 `rate_limit_exceeded`, `concurrency_limit_exceeded`, `insufficient_quota`; 503 `limits_unavailable`;

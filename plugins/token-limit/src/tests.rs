@@ -265,6 +265,29 @@ fn an_answer_that_the_guard_withholds_was_given_and_is_paid_for() {
     }
 }
 
+/// A reply to a request whose answer another filter still holds does not come past this one.
+#[test]
+fn an_error_that_only_envoy_has_seen_costs_no_tokens() {
+    for (code, metered, want) in [
+        ("guard_unavailable", false, 0), // in the place of a provider's 400
+        ("guard_unavailable", true, 17),
+        ("upstream_timeout", true, 0),
+    ] {
+        let (mut host, config) = (FakeHost::default(), config(tokens()));
+        let (mut filter, _) = ask(&mut host, &config, "ann");
+        host.set_attribute("upstream.local_address", "10.0.0.1:443");
+        host.attributes.insert("response.code".to_owned(), 503_u64.to_le_bytes().to_vec());
+        context::ERROR.set(&mut host, code);
+        if metered {
+            context::METER.set(&mut host, "provider-adapter");
+            context::INPUT_TOKENS.set_number(&mut host, 12);
+            context::OUTPUT_TOKENS.set_number(&mut host, 5);
+        }
+        filter.on_done(&mut host);
+        assert_eq!(shown(&mut host, &config, "ann", 0)["used"], want, "{code} {metered}");
+    }
+}
+
 #[test]
 fn a_client_that_does_not_wait_for_the_answer_pays_for_its_input() {
     let limits = json!([{"name": "tokens", "total_tokens": 1000, "per_ms": 60_000}]);
