@@ -79,7 +79,9 @@ fn metrics_count_verdicts_by_check_category_and_action() {
     assert!(prometheus.contains("content_guard_verdicts_total"), "{prometheus}");
     assert!(prometheus.contains("content_guard_call_ms"), "how long services take");
     bed.gateway.chat(&chat("gpt-garbageq-counted", "hello"));
-    assert!(bed.counter("content_guard_service_failures_total;check=garbage-q;kind=garbage") > 0);
+    wait::until("the failure to be counted", || {
+        (bed.counter("content_guard_service_failures_total;check=garbage-q;kind=garbage") > 0).then_some(())
+    });
 }
 
 /// Stands in every text of these requests and answers, and nowhere else.

@@ -318,7 +318,10 @@ fn a_breaker_opens_and_closes_again() {
             "{probes} of 10 in {:?}",
             start.elapsed()
         );
-        assert!(bed.counter("content_guard_service_failures_total;check=flaky;kind=breaker_open") > 0);
+        wait::until("what is refused at once to be counted", || {
+            (bed.counter("content_guard_service_failures_total;check=flaky;kind=breaker_open") > 0)
+                .then_some(())
+        });
         flaky.script(Script::default());
         n += 10;
         wait::until("the service to be asked again", || {
