@@ -104,10 +104,7 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// Asks Envoy, and the filters.
     pub(crate) fn read(host: &dyn Host) -> Self {
-        let number = |name| {
-            let bytes = host.attribute(&["response", name])?;
-            bytes.try_into().ok().map(u64::from_le_bytes)
-        };
+        let number = |name| host.attribute_number(&["response", name]);
         let details = host.attribute(&["response", "code_details"]).unwrap_or_default();
         let (status, flags) = (number("code").unwrap_or(0), number("flags").unwrap_or(0));
         let shown = || Code::named(std::str::from_utf8(&host.header(Side::Response, ERROR_HEADER)?).ok()?);

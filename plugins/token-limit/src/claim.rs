@@ -193,9 +193,8 @@ impl Used {
 /// Whether the client got an error. A reply that Envoy sends while another filter holds the answer's headers does not come
 /// past here: of that, Envoy itself knows the status.
 fn is_error(host: &dyn Host, got: Got) -> bool {
-    let status = || host.attribute(&["response", "code"])?.try_into().ok().map(u64::from_le_bytes);
     match got {
-        Got::Nothing => status().is_some_and(|status| status >= 400),
+        Got::Nothing => host.attribute_number(&["response", "code"]).is_some_and(|status| status >= 400),
         Got::Error => true,
         Got::Answer | Got::Unread => false,
     }

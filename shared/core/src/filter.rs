@@ -145,6 +145,10 @@ pub trait Host {
     fn append_body(&mut self, side: Side, bytes: &[u8]);
     /// Envoy attribute, e.g. `["xds", "route_name"]`, in the host's own encoding (numbers are little-endian).
     fn attribute(&self, path: &[&str]) -> Option<Vec<u8>>;
+    /// As [`Self::attribute`], of one that is a number.
+    fn attribute_number(&self, path: &[&str]) -> Option<u64> {
+        self.attribute(path)?.try_into().ok().map(u64::from_le_bytes)
+    }
     /// A fact of this request; see [`crate::context`].
     fn fact(&self, name: &str) -> Option<Vec<u8>>;
     /// Shows a fact of this request to `read`, if it was published: as [`Self::fact`], without a copy.

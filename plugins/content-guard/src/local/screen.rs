@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::squeeze::{REACH, separates, stands_for_itself};
+use super::squeeze::{REACH, SILENT, STRANGE, role};
 
 /// Bytes that the text is asked for at once, at most: as many as a `u64` holds, the last one lowest.
 const WINDOW: usize = 8;
@@ -37,15 +37,6 @@ const STRETCH: usize = 3;
 
 /// Bytes of folded text on either side that decide how one is squeezed, and whether a word ends there.
 pub(super) const EDGE: usize = 4 * (REACH + 1);
-
-/// A byte that is passed over.
-const SILENT: u8 = 0;
-
-/// A byte that begins a character which may stand for others: no window reaches across it.
-const STRANGE: u8 = 1;
-
-/// What each byte stands for.
-static ROLES: [u8; 256] = roles();
 
 /// What is known of keywords.
 #[derive(Debug)]
@@ -253,26 +244,4 @@ impl Digests {
 fn bits(length: usize) -> u64 {
     let above = WINDOW.saturating_sub(length).saturating_mul(8);
     u32::try_from(above).ok().and_then(|above| u64::MAX.checked_shr(above)).unwrap_or(0)
-}
-
-fn role(byte: u8) -> u8 {
-    ROLES.get(usize::from(byte)).copied().unwrap_or(STRANGE)
-}
-
-const fn roles() -> [u8; 256] {
-    let mut table = [SILENT; 256];
-    let mut rest: &mut [u8] = &mut table;
-    let mut byte = 0_u8;
-    while let [role, after @ ..] = rest {
-        *role = if byte <= b' ' || byte == 0x7f || separates(byte) {
-            SILENT
-        } else if stands_for_itself(byte) {
-            byte.to_ascii_lowercase()
-        } else {
-            STRANGE
-        };
-        byte = byte.wrapping_add(1);
-        rest = after;
-    }
-    table
 }

@@ -195,21 +195,32 @@ fn singles(mut chars: impl Iterator<Item = char>, separator: u8) -> usize {
     count
 }
 
-/// Whether it [`stands_for_itself`].
-static PLAIN: [bool; 256] = plain();
+/// The role of a byte that separates, or shows nothing.
+pub(super) const SILENT: u8 = 0;
 
-/// Whether a byte stays and stands for itself but for ASCII case: ASCII that separates nothing, and characters of U+3000
-/// to U+9FFF, which have no case.
-pub(super) const fn stands_for_itself(byte: u8) -> bool {
-    matches!(byte, 0x21..=0x7e | 0x80..=0xbf | 0xe3..=0xe9) && !separates(byte)
+/// The role of a byte that begins a character of which only its own folding knows what it stands for.
+pub(super) const STRANGE: u8 = 1;
+
+/// What each byte stands for.
+static ROLES: [u8; 256] = roles();
+
+/// [`SILENT`], [`STRANGE`], or the byte that this one stands for: itself in lower case, if it is ASCII that separates nothing,
+/// and itself in characters of U+3000 to U+9FFF, which have no case.
+pub(super) fn role(byte: u8) -> u8 {
+    ROLES.get(usize::from(byte)).copied().unwrap_or(STRANGE)
 }
 
-const fn plain() -> [bool; 256] {
-    let mut table = [false; 256];
-    let mut rest: &mut [bool] = &mut table;
+const fn roles() -> [u8; 256] {
+    let mut table = [SILENT; 256];
+    let mut rest: &mut [u8] = &mut table;
     let mut byte = 0_u8;
-    while let [plain, after @ ..] = rest {
-        *plain = stands_for_itself(byte);
+    while let [role, after @ ..] = rest {
+        *role = match byte {
+            0..=b' ' | 0x7f => SILENT,
+            _ if separates(byte) => SILENT,
+            0x21..=0x7e | 0x80..=0xbf | 0xe3..=0xe9 => byte.to_ascii_lowercase(),
+            _ => STRANGE,
+        };
         byte = byte.wrapping_add(1);
         rest = after;
     }
@@ -217,7 +228,7 @@ const fn plain() -> [bool; 256] {
 }
 
 /// What stands between letters that are spelled out.
-pub(super) const fn separates(byte: u8) -> bool {
+const fn separates(byte: u8) -> bool {
     matches!(
         byte,
         b' ' | b'-'
@@ -241,8 +252,9 @@ pub(super) const fn separates(byte: u8) -> bool {
     )
 }
 
+/// Whether it stays, but for ASCII case.
 fn is_plain(byte: u8) -> bool {
-    PLAIN.get(usize::from(byte)).copied().unwrap_or(false)
+    !matches!(role(byte), SILENT | STRANGE)
 }
 
 /// Whether it belongs to a script that writes no white space between words: ideographs and kana.
